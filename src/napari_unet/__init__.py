@@ -1,0 +1,82 @@
+"""U-Net segmentation of microscopy stacks, in napari, the shell or Python.
+
+Importing this package takes milliseconds: each public name is loaded, with torch where
+it needs it, when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_unet.data import Stack, open_stack, synthetic_em, write_stack
+    from napari_unet.errors import (
+        ConfigError,
+        MaskError,
+        ModelError,
+        OutputExistsError,
+        StackFormatError,
+        TrainingError,
+        UNetError,
+    )
+    from napari_unet.evaluation import evaluate
+    from napari_unet.model import Model
+    from napari_unet.prediction import predict
+    from napari_unet.training import train
+
+    __version__: str
+
+__all__ = [
+    "ConfigError",
+    "MaskError",
+    "Model",
+    "ModelError",
+    "OutputExistsError",
+    "Stack",
+    "StackFormatError",
+    "TrainingError",
+    "UNetError",
+    "__version__",
+    "evaluate",
+    "open_stack",
+    "predict",
+    "synthetic_em",
+    "train",
+    "write_stack",
+]
+
+_MODULES = {
+    "ConfigError": "errors",
+    "MaskError": "errors",
+    "Model": "model",
+    "ModelError": "errors",
+    "OutputExistsError": "errors",
+    "Stack": "data",
+    "StackFormatError": "errors",
+    "TrainingError": "errors",
+    "UNetError": "errors",
+    "evaluate": "evaluation",
+    "open_stack": "data",
+    "predict": "prediction",
+    "synthetic_em": "data",
+    "train": "training",
+    "write_stack": "data",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name when it is first used (PEP 562)."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object
+    if name == "__version__":
+        value = import_module("importlib.metadata").version("napari-unet-lab")
+    else:
+        value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

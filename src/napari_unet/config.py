@@ -1,0 +1,332 @@
+"""Every option of the program, defined once.
+
+The command line flags, the widgets and the ``config.json`` of a run folder are all
+derived from the dataclasses here, through `options`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from dataclasses import dataclass, field, fields
+from typing import Any, get_type_hints
+
+from napari_unet.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option as the command line and the widgets see it.
+
+    Attributes
+    ----------
+    name : str
+        Field name, for example ``"learning_rate"``.
+    type : type
+        ``int``, ``float``, ``str`` or ``bool``.
+    default : int, float, str, bool or None
+        The value used when nothing is given.
+    help : str
+        One sentence for tooltips and ``--help``.
+    minimum, maximum : float or None
+        Inclusive bounds of a number.
+    choices : tuple of str
+        The allowed words; empty when any are.
+    optional : bool
+        Whether ``None`` is allowed.
+    """
+
+    name: str
+    type: type
+    default: Any
+    help: str
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+    optional: bool = False
+
+    def check(self, value: Any) -> None:
+        """Raise `ConfigError` unless `value` is one this option allows."""
+        if value is None and self.optional:
+            return
+        accepted: tuple[type, ...] = (
+            (int, float) if self.type is float else (self.type,)
+        )
+        wrong_type = not isinstance(value, accepted) or (
+            isinstance(value, bool) and self.type is not bool
+        )
+        if wrong_type or not self._in_range(value):
+            raise ConfigError(
+                f"{self.name} is {value!r}, but it must be {self.expectation}."
+            )
+
+    def _in_range(self, value: Any) -> bool:
+        if self.choices:
+            return value in self.choices
+        if isinstance(value, float) and not math.isfinite(value):
+            return False
+        above = self.minimum is None or value >= self.minimum
+        return above and (self.maximum is None or value <= self.maximum)
+
+    @property
+    def expectation(self) -> str:
+        """The allowed values in words, for example ``"a whole number from 1 to 6"``."""
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
+        words = {int: "a whole number", float: "a number", bool: "true or false"}
+        text = words.get(self.type, "text")
+        if self.minimum is not None and self.maximum is not None:
+            text += f" from {self.minimum:g} to {self.maximum:g}"
+        elif self.minimum is not None:
+            text += f" of at least {self.minimum:g}"
+        return text + (" or nothing" if self.optional else "")
+
+
+def option(
+    default: Any,
+    help: str,  # noqa: A002
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """Define one option of a config dataclass."""
+    metadata = {
+        "help": help,
+        "minimum": minimum,
+        "maximum": maximum,
+        "choices": choices,
+    }
+    return field(default=default, metadata=metadata)
+
+
+def _same(config: type[Config], name: str) -> Any:
+    """Take over an option that another config class defines."""
+    other = config.__dataclass_fields__[name]
+    return field(default=other.default, metadata=other.metadata)
+
+
+def options(config: type[Config] | Config) -> list[Option]:
+    """List the options of a config class, in the order they are defined."""
+    hints = get_type_hints(config if isinstance(config, type) else type(config))
+    found = []
+    for each in fields(config):
+        members = getattr(hints[each.name], "__args__", (hints[each.name],))
+        found.append(
+            Option(
+                name=each.name,
+                type=members[0],
+                default=each.default,
+                optional=type(None) in members,
+                **each.metadata,
+            )
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class Config:
+    """A frozen set of options, each checked when it is built."""
+
+    def __post_init__(self) -> None:
+        for each in options(self):
+            each.check(getattr(self, each.name))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the options as plain values that JSON can hold."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Any:
+        """Build the config from `to_dict`'s result.
+
+        Raises
+        ------
+        ConfigError
+            If a name is unknown or a value out of range.
+        """
+        known = [each.name for each in fields(cls)]
+        if unknown := sorted(set(values) - set(known)):
+            raise ConfigError(
+                f"Unknown option {', '.join(unknown)}; known are {', '.join(known)}."
+            )
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class NetworkConfig(Config):
+    """The shape of a network: everything needed to build it again."""
+
+    channels: int = option(1, "Channels of the input image.", minimum=1, maximum=64)
+    classes: int = option(2, "Classes of the output.", minimum=2, maximum=64)
+    depth: int = option(4, "How many times the image is halved.", minimum=1, maximum=6)
+    width: int = option(
+        16,
+        "Features of the first level; each level doubles them.",
+        minimum=1,
+        maximum=256,
+    )
+    dropout: float = option(
+        0.0, "Share of features dropped at the deepest level.", minimum=0, maximum=0.9
+    )
+
+
+@dataclass(frozen=True)
+class ComputeConfig(Config):
+    """Where and how the network computes."""
+
+    device: str = option(
+        "auto",
+        "Where to compute; auto takes a GPU when there is one.",
+        choices=("auto", "cpu", "cuda", "mps"),
+    )
+    precision: str = option(
+        "auto",
+        "Number format; auto takes bf16 where the processor is made for it.",
+        choices=("auto", "fp32", "bf16"),
+    )
+
+
+@dataclass(frozen=True)
+class TrainingConfig(ComputeConfig):
+    """Everything a training can be told."""
+
+    budget: str = option(
+        "3m", "Time to train for, such as 90s, 3m or 1h30m; ignored when steps is set."
+    )
+    steps: int | None = option(
+        None, "Steps to train for, instead of a time.", minimum=1
+    )
+    seed: int = option(0, "Start of all random numbers.", minimum=0, maximum=2**31 - 1)
+    ignore: int | None = option(
+        None, "Mask value that is neither trained nor scored.", minimum=-(2**31)
+    )
+    zero_is_unlabelled: bool = option(
+        False, "Whether mask value 0 means not annotated (scribbles)."
+    )
+    depth: int = _same(NetworkConfig, "depth")
+    width: int = _same(NetworkConfig, "width")
+    dropout: float = _same(NetworkConfig, "dropout")
+    patch_size: int = option(
+        256, "Rows and columns of a training patch.", minimum=16, maximum=2048
+    )
+    batch_size: int = option(4, "Patches in one step.", minimum=1, maximum=512)
+    learning_rate: float = option(
+        2e-3, "Step size of AdamW after warm-up.", minimum=1e-7, maximum=1
+    )
+    weight_decay: float = option(
+        1e-2, "Pull of AdamW on the weights towards zero.", minimum=0, maximum=1
+    )
+    averaging: float = option(
+        0.99,
+        "Decay of the running average of the weights; 0 averages nothing.",
+        minimum=0,
+        maximum=0.9999,
+    )
+    class_balance: bool = option(
+        True, "Whether rare classes weigh more in the loss (2015 paper, w_c)."
+    )
+    border_weight: float = option(
+        10.0,
+        "Extra weight of narrow gaps between objects (2015 paper, w_0).",
+        minimum=0,
+        maximum=1000,
+    )
+    border_sigma: float = option(
+        5.0,
+        "Width of such a gap in pixels (2015 paper, sigma).",
+        minimum=0.1,
+        maximum=100,
+    )
+    flip: bool = option(True, "Whether patches are mirrored at random.")
+    rotate: bool = option(True, "Whether patches are turned by any angle.")
+    scale: float = option(
+        0.1,
+        "Largest random change of size; 0.1 is 0.9 to 1.1 times.",
+        minimum=0,
+        maximum=0.5,
+    )
+    elastic: float = option(
+        4.0,
+        "Standard deviation of the elastic displacements in pixels.",
+        minimum=0,
+        maximum=50,
+    )
+    intensity: float = option(
+        0.2,
+        "Strength of random brightness, contrast and noise, in image "
+        "standard deviations.",
+        minimum=0,
+        maximum=2,
+    )
+    validation: float = option(
+        0.1,
+        "Share of the annotated data held out to judge the model.",
+        minimum=0,
+        maximum=0.5,
+    )
+    patience: int | None = option(
+        None,
+        "Validations without progress before stopping early (of about 20).",
+        minimum=1,
+    )
+    checkpoint_every: float = option(
+        15.0, "Seconds between checkpoints to resume from.", minimum=0, maximum=3600
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        seconds(self.budget)
+        stride = 2**self.depth
+        if self.patch_size % stride:
+            raise ConfigError(
+                f"patch_size is {self.patch_size}, but with depth {self.depth} it must "
+                f"be a multiple of {stride}."
+            )
+
+
+@dataclass(frozen=True)
+class PredictionConfig(ComputeConfig):
+    """Everything a prediction can be told."""
+
+    tile: int | None = option(
+        None,
+        "Largest rows and columns given to the network at once; nothing chooses "
+        "it by memory.",
+        minimum=16,
+    )
+
+
+def seconds(budget: str | float) -> float:
+    """Read a time budget such as ``"3m"``, ``"90s"``, ``"1h"`` or ``"1h30m"``.
+
+    Parameters
+    ----------
+    budget : str or float
+        The text, or a plain number of seconds.
+
+    Returns
+    -------
+    float
+        The budget in seconds, more than 0.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read or is not positive.
+    """
+    text = str(budget).strip().lower()
+    parts = re.fullmatch(r"(?:([\d.]+)h)?(?:([\d.]+)m(?:in)?)?(?:([\d.]+)s?)?", text)
+    try:
+        if not text or parts is None:
+            raise ValueError
+        hours, minutes, rest = (float(part or 0) for part in parts.groups())
+        total = 3600 * hours + 60 * minutes + rest
+        if not 0 < total < float("inf"):
+            raise ValueError
+    except ValueError:
+        raise ConfigError(
+            f"The budget is {budget!r}, but it must be a time such as 90s, 3m or 1h30m."
+        ) from None
+    return total

@@ -1,0 +1,18 @@
+"""Files and arrays to stacks, mask values to classes, samples, and writing."""
+
+from napari_unet.data.masks import IGNORE, Classes, check_pair, find_classes
+from napari_unet.data.stack import Stack, as_stack, open_stack
+from napari_unet.data.synthetic import synthetic_em
+from napari_unet.data.write import write_stack
+
+__all__ = [
+    "IGNORE",
+    "Classes",
+    "Stack",
+    "as_stack",
+    "check_pair",
+    "find_classes",
+    "open_stack",
+    "synthetic_em",
+    "write_stack",
+]

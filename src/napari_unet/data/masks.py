@@ -1,0 +1,163 @@
+"""Find the classes of a mask, and check that it belongs to its image."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.data.classes import IGNORE, MAX_CLASSES, Classes, share
+from napari_unet.errors import MaskError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_unet.data.stack import Stack
+
+__all__ = ["IGNORE", "MAX_CLASSES", "Classes", "check_pair", "find_classes"]
+
+_COUNTED = 4096  # distinct values after which counting stops: no mask has as many
+
+
+def find_classes(
+    labels: Stack, *, ignore: int | None = None, zero_is_unlabelled: bool = False
+) -> tuple[Classes, dict[int, int]]:
+    """Find the classes of a mask by its values, reading one section at a time.
+
+    Parameters
+    ----------
+    labels : Stack
+        The mask, one value per pixel.
+    ignore : int, optional
+        A mask value that means "not annotated".
+    zero_is_unlabelled : bool
+        Whether 0 means "not annotated", as in scribbles, instead of being a class.
+
+    Returns
+    -------
+    classes : Classes
+        In ascending order of their values.
+    counts : dict of int to int
+        Pixels of each value found, ignored ones included, in ascending order.
+
+    Raises
+    ------
+    MaskError
+        If this is not a mask: several values per pixel, fractions, fewer than two
+        classes, or more than 64.
+    """
+    if labels.n_channels != 1:
+        raise MaskError(
+            f"{labels.label} has {labels.n_channels} values per pixel, but a mask has "
+            "one. Save it as a grey or indexed image."
+        )
+    ignored = {ignore} - {None} | ({0} if zero_is_unlabelled else set())
+    counts = _count(labels)
+    values = sorted(set(counts) - ignored)
+    if len(values) < 2:
+        raise MaskError(_too_few(labels, values, counts, zero_is_unlabelled))
+    if len(values) > MAX_CLASSES:
+        raise MaskError(_too_many(labels, counts))
+    kept = tuple(sorted(each for each in ignored if each is not None))
+    classes = Classes(tuple(values), ignore=kept, dtype=labels.dtype.name)
+    return classes, {value: counts[value] for value in sorted(counts)}
+
+
+def check_pair(image: Stack, labels: Stack) -> None:
+    """Check that a mask lies on its image pixel by pixel.
+
+    Axes of length 1 do not count, and a stack over Z fits one over T.
+
+    Raises
+    ------
+    MaskError
+        If it does not.
+    """
+    if labels.n_channels != 1:
+        raise MaskError(
+            f"{labels.label} has {labels.n_channels} values per pixel, but a mask has "
+            "one. Save it as a grey or indexed image."
+        )
+    image_axes, image_loops = _loops(image)
+    label_axes, label_loops = _loops(labels)
+    swapped = set(image_axes) == set(label_axes) and image_axes != label_axes
+    sizes_fit = (image_loops, image.section_shape) == (
+        label_loops,
+        labels.section_shape,
+    )
+    if swapped or not sizes_fit:
+        raise MaskError(
+            f"The image {image.label} has the axes {image.axes} and the shape "
+            f"{image.shape}, but its mask {labels.label} has {labels.axes} and "
+            f"{labels.shape}. A mask has the image's shape without channels; choose "
+            "the mask that belongs to this image, or say what the axes are."
+        )
+
+
+def _loops(stack: Stack) -> tuple[str, list[int]]:
+    lengths = dict(zip(stack.axes, stack.shape, strict=True))
+    looped = [axis for axis in stack.section_axes if axis not in "YX"]
+    looped = [axis for axis in looped if lengths[axis] > 1]
+    return "".join(looped), [lengths[axis] for axis in looped]
+
+
+def _count(labels: Stack) -> Counter[int]:
+    counts: Counter[int] = Counter()
+    for index in range(labels.n_sections):
+        section = labels.section(index)
+        values, sizes = _unique(section)
+        if values.dtype.kind == "f" and not (np.mod(values, 1) == 0).all():
+            raise MaskError(
+                f"{labels.label} holds fractions such as "
+                f"{values[np.mod(values, 1) != 0][0]:g}, but a mask holds whole "
+                "numbers. If these are probabilities, threshold them first; if this is "
+                "the image, choose the mask instead."
+            )
+        counts.update(dict(zip(map(int, values), map(int, sizes), strict=True)))
+        if len(counts) > _COUNTED:
+            break
+    return counts
+
+
+def _unique(section: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    if section.dtype.kind == "u" and section.dtype.itemsize <= 2:
+        sizes = np.bincount(section.ravel())
+        values = np.flatnonzero(sizes)
+        return values, sizes[values]
+    return np.unique(section, return_counts=True)
+
+
+def _too_few(
+    labels: Stack, values: list[int], counts: Counter[int], zero_is_unlabelled: bool
+) -> str:
+    if not values:
+        return (
+            f"{labels.label} is not annotated anywhere: it holds only "
+            f"{sorted(counts)}. Paint at least two classes."
+        )
+    ignored = " besides what is ignored" if len(counts) > 1 else ""
+    remedy = (
+        "Paint the background as a class too, or let 0 be a class."
+        if zero_is_unlabelled
+        else "Check that this is the mask, and that it is not empty."
+    )
+    return (
+        f"{labels.label} holds the one value {values[0]}{ignored}, but at least two "
+        f"classes are needed. {remedy}"
+    )
+
+
+def _too_many(labels: Stack, counts: Counter[int]) -> str:
+    total = counts.total()
+    common = ", ".join(
+        f"{value} ({share(count, total)})" for value, count in counts.most_common(5)
+    )
+    number = f"more than {_COUNTED}" if len(counts) > _COUNTED else str(len(counts))
+    return (
+        f"{labels.label} holds {number} values, but a mask has at most {MAX_CLASSES}; "
+        f"the most common are {common}. It looks like the image itself, like one "
+        "number per object, or like a mask damaged by smoothing or JPEG. Choose the "
+        "mask, make numbered objects one class (mask > 0), or threshold a damaged mask "
+        "and save it as TIFF or PNG."
+    )

@@ -1,0 +1,359 @@
+"""A stack of sections: pixels that may stay on disk, and what their axes mean."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.data.axes import PixelArray, check_axes, guess_axes, normal_axes
+from napari_unet.errors import StackFormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from napari_unet.data.axes import Key
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """Pixels with named axes, pixel size and origin.
+
+    A stack is read section by section: `section` gives one (C, Y, X) plane,
+    whatever the order of the axes in the file.
+
+    Attributes
+    ----------
+    pixels : PixelArray
+        The pixels in the order of the file; bool, integer or real.
+    axes : str
+        One letter per dimension out of ``TZCYX``, for example ``"ZYX"`` or ``"YXC"``;
+        ``S`` are colour samples beside a C axis.
+    pixel_size : mapping of str to float
+        Size of a pixel along each axis for which it is known.
+    unit : str or None
+        Unit of `pixel_size`, for example ``"nm"`` or ``"µm"``.
+    name : str
+        What to call the stack in lists and messages.
+    source : Path or None
+        The file or folder it comes from.
+    channel_names : tuple of str
+        One name per entry of C, or empty.
+    remarks : tuple of str
+        Sentences a user should see.
+
+    Raises
+    ------
+    StackFormatError
+        If the axes do not fit the pixels, or the pixels are no image.
+    """
+
+    pixels: PixelArray
+    axes: str
+    pixel_size: Mapping[str, float] = field(default_factory=dict)
+    unit: str | None = None
+    name: str = ""
+    source: Path | None = None
+    channel_names: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_axes(self.axes, self.shape, self.label)
+        if 0 in self.shape:
+            raise StackFormatError(
+                f"{self.label} holds no pixels: its shape is {self.shape}. "
+                "Export the image again."
+            )
+        if self.dtype.kind not in "buif":
+            raise StackFormatError(
+                f"{self.label} holds {self.dtype} values, but an image is bool, "
+                "integer or real. Convert it first, for example to float32."
+            )
+        for axis, size in self.pixel_size.items():
+            if axis not in self.axes or not (math.isfinite(size) and size > 0):
+                raise StackFormatError(
+                    f"{self.label} has the pixel size {dict(self.pixel_size)}, but "
+                    f"each must be positive and belong to one of the axes {self.axes}."
+                )
+
+    @property
+    def label(self) -> str:
+        """What messages call the stack: its source, its name or "The array"."""
+        return str(self.source or self.name or "The array")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each dimension, in the order of `axes`."""
+        return tuple(int(length) for length in self.pixels.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of a pixel, in the byte order of this machine."""
+        stored: np.dtype[Any] = np.dtype(self.pixels.dtype)
+        return stored.newbyteorder("=")
+
+    @property
+    def n_channels(self) -> int:
+        """Number of values per pixel."""
+        return math.prod(self._length(axis) for axis in "CS")
+
+    @property
+    def n_sections(self) -> int:
+        """Number of (C, Y, X) sections."""
+        return math.prod(self._looped_shape())
+
+    @property
+    def section_axes(self) -> str:
+        """The axes without channels, for example ``"ZYX"``: those of its labels."""
+        return "".join(axis for axis in self.axes if axis not in "CS")
+
+    @property
+    def section_shape(self) -> tuple[int, int]:
+        """Rows and columns of a section."""
+        return self._length("Y"), self._length("X")
+
+    def section(
+        self,
+        index: int,
+        rows: slice = slice(None),
+        columns: slice = slice(None),
+    ) -> NDArray[Any]:
+        """Read one section, or a window of it.
+
+        Parameters
+        ----------
+        index : int
+            Number of the section, in C order over the axes that are neither channels
+            nor rows nor columns.
+        rows, columns : slice
+            The window, the whole section by default.
+
+        Returns
+        -------
+        ndarray
+            Shape (C, Y, X), in the type of the pixels and native byte order. It may
+            share memory with the pixels.
+
+        Raises
+        ------
+        IndexError
+            If there is no such section.
+        StackFormatError
+            If the file is damaged there.
+        """
+        if not -self.n_sections <= index < self.n_sections:
+            raise IndexError(f"section {index} of a stack of {self.n_sections}")
+        looped = np.unravel_index(index % self.n_sections, self._looped_shape())
+        position = iter(int(each) for each in looped)
+        window: dict[str, slice] = {
+            "Y": rows,
+            "X": columns,
+            "C": slice(None),
+            "S": slice(None),
+        }
+        key = tuple(window.get(axis) or next(position) for axis in self.axes)
+        plane = np.asarray(self.pixels[key])
+        kept = [axis for axis in self.axes if axis in "CSYX"]
+        plane = plane.transpose([kept.index(axis) for axis in "CSYX" if axis in kept])
+        plane = plane.reshape(self.n_channels, *plane.shape[-2:])
+        return plane.astype(self.dtype, copy=False)
+
+    def select(self, sections: slice) -> Stack:
+        """Return some of the sections as a stack of their own; nothing is read yet.
+
+        Parameters
+        ----------
+        sections : slice
+            Range along the one axis that is neither channel nor row nor column.
+
+        Raises
+        ------
+        StackFormatError
+            If the stack has no such axis or several, or nothing is selected.
+        """
+        looped = self._looped_axes()
+        if len(looped) != 1:
+            raise StackFormatError(
+                f"{self.label} has the axes {self.axes}; a range of sections can be "
+                "taken only where there is exactly one axis such as Z or T."
+            )
+        chosen = range(self.n_sections)[sections]
+        if not chosen:
+            raise StackFormatError(
+                f"{self.label} has {self.n_sections} sections and none of them lies in "
+                f"{sections.start}:{sections.stop}."
+            )
+        return replace(
+            self, pixels=_Selection(self.pixels, self.axes.index(looped), chosen)
+        )
+
+    def __array__(
+        self, dtype: np.dtype[Any] | None = None, copy: bool | None = None
+    ) -> NDArray[Any]:
+        """Read the whole stack, in the order of `axes`."""
+        whole = np.asarray(self.pixels[(slice(None),) * len(self.axes)])
+        return np.array(whole, dtype or self.dtype, copy=copy or None)
+
+    def _length(self, axis: str) -> int:
+        return self.shape[self.axes.index(axis)] if axis in self.axes else 1
+
+    def _looped_axes(self) -> str:
+        return "".join(axis for axis in self.axes if axis not in "CSYX")
+
+    def _looped_shape(self) -> tuple[int, ...]:
+        return tuple(self._length(axis) for axis in self._looped_axes())
+
+
+class _Selection:
+    """A range along one axis of pixels that are not to be read yet."""
+
+    def __init__(self, pixels: PixelArray, axis: int, chosen: range) -> None:
+        self._pixels = pixels
+        self._axis = axis
+        self._chosen = chosen
+        lengths = list(pixels.shape)
+        lengths[axis] = len(chosen)
+        self.shape = tuple(lengths)
+        self.dtype = pixels.dtype
+        self.ndim = len(lengths)
+
+    def __getitem__(self, key: Key) -> Any:
+        inner = self._chosen[key[self._axis]]
+        if isinstance(inner, range):
+            parts = [self._read(key, each) for each in inner]
+            # The axis moves forward where an earlier one is indexed away.
+            place = sum(isinstance(each, slice) for each in key[: self._axis])
+            return np.stack(parts, place)
+        return self._read(key, inner)
+
+    def _read(self, key: Key, index: int) -> Any:
+        return np.asarray(
+            self._pixels[(*key[: self._axis], index, *key[self._axis + 1 :])]
+        )
+
+
+def as_stack(
+    image: Stack | str | Path | ArrayLike,
+    *,
+    axes: str | None = None,
+    pixel_size: Mapping[str, float] | None = None,
+    unit: str | None = None,
+    name: str = "",
+) -> Stack:
+    """Make a stack of a path, of an array or of a stack.
+
+    Parameters
+    ----------
+    image : Stack, str, Path or array
+        A dask or zarr array stays lazy.
+    axes : str or None
+        One letter per dimension, for example ``"ZYX"``. Without it a 2-D array is YX
+        and a 3-D array is ZYX, unless its last axis could be colours.
+    pixel_size : mapping of str to float, optional
+        Size of a pixel along some of the axes.
+    unit : str, optional
+        Unit of `pixel_size`.
+    name : str
+        What to call it.
+
+    Returns
+    -------
+    Stack
+
+    Raises
+    ------
+    StackFormatError
+        If a file cannot be read, or the axes do not fit or cannot be told.
+    """
+    if isinstance(image, str | Path):
+        stack = open_stack(image, axes=axes)
+    elif isinstance(image, Stack):
+        stack = image if axes is None else relabel(image, axes)
+    else:
+        pixels = _as_pixels(image)
+        chosen = normal_axes(axes) if axes else guess_axes(pixels, name or "The array")
+        stack = Stack(pixels, chosen, name=name)
+    changes: dict[str, Any] = {"pixel_size": pixel_size, "unit": unit}
+    given = {key: value for key, value in changes.items() if value is not None}
+    if name:
+        given["name"] = name
+    return replace(stack, **given) if given else stack
+
+
+def open_stack(path: str | Path, *, axes: str | None = None) -> Stack:
+    """Open an image file, or a folder of sections; the pixels stay on disk.
+
+    Parameters
+    ----------
+    path : str or Path
+        A TIFF (plain, ImageJ, OME, MetaMorph), PNG or NPY file, or a folder of TIFF or
+        PNG files of one size, which are its sections in natural order.
+    axes : str or None
+        Overrules the axes the file states, one letter per dimension.
+
+    Returns
+    -------
+    Stack
+
+    Raises
+    ------
+    StackFormatError
+        If it is missing, damaged, incomplete, or no image.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise StackFormatError(
+            f"{path} does not exist. Check the spelling, and whether the drive is "
+            "there."
+        )
+    if path.is_dir():
+        from napari_unet.data.folder import open_folder
+
+        stack = open_folder(path)
+    elif path.suffix.lower() == ".npy":
+        from napari_unet.data.folder import open_npy
+
+        return open_npy(path, axes)
+    elif path.suffix.lower() == ".png":
+        from napari_unet.data.folder import open_png
+
+        stack = open_png(path)
+    else:
+        from napari_unet.data.tiff import open_tiff
+
+        stack = open_tiff(path)
+    return stack if axes is None else relabel(stack, axes)
+
+
+def relabel(stack: Stack, axes: str) -> Stack:
+    """Give the dimensions of a stack other letters; sizes follow their letters."""
+    axes = normal_axes(axes)
+    check_axes(axes, stack.shape, stack.label)
+    sizes = {
+        new: stack.pixel_size[old]
+        for old, new in zip(stack.axes, axes, strict=True)
+        if old in stack.pixel_size
+    }
+    names = stack.channel_names if axes.find("C") == stack.axes.find("C") else ()
+    return replace(stack, axes=axes, pixel_size=sizes, channel_names=names)
+
+
+def _as_pixels(image: Any) -> PixelArray:
+    if not isinstance(image, np.ndarray) and isinstance(image, PixelArray):
+        try:
+            np.dtype(image.dtype)
+        except TypeError:  # not an array of NumPy types, for example a tensor
+            return np.asarray(image)
+        return image
+    try:
+        return np.asarray(image)
+    except ValueError as error:
+        raise StackFormatError(
+            f"This {type(image).__name__} is not one array: {error}. Pass a single "
+            "array; of a multiscale layer its first level, layer.data[0]."
+        ) from error

@@ -1,0 +1,321 @@
+"""TIFF files as lazy stacks: plain, ImageJ, OME and what microscopes write.
+
+tifffile returns some damaged files without an exception: planes it cannot find are
+zeros, or missing at the end. What can be checked without decoding is checked here.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.data.axes import normal_axes
+from napari_unet.data.calibration import Calibration, read_calibration
+from napari_unet.data.ifds import walk_ifds
+from napari_unet.data.lazy import Lazy, as_format_error
+from napari_unet.data.ome import OmeHeader, read_ome
+from napari_unet.data.stack import Stack
+from napari_unet.errors import StackFormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+_DECODED_AT_OPEN = 2**26  # bytes of a first page that is decoded as a check
+_LARGE_PAGE = 2**30
+_HIGHEST_RATIO = 20_000  # beyond what any codec reaches on an image
+_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def open_tiff(path: Path, axes: str | None = None, *, decode: bool = True) -> Stack:
+    """Open a TIFF file; see `napari_unet.data.open_stack`.
+
+    Uncompressed pixels are memory-mapped, others decoded page by page when asked for.
+    With `decode`, a first page that is not too large is decoded at once, as a check.
+
+    Raises
+    ------
+    StackFormatError
+        If the file is damaged, incomplete, or no TIFF.
+    """
+    import tifffile
+
+    with as_format_error(path):
+        _check_head(path)
+        ifds_loop = walk_ifds(path)
+        with _tifffile_errors() as complaints, tifffile.TiffFile(path) as file:
+            ome = read_ome(file.ome_metadata, path) if file.is_ome else OmeHeader()
+            series = file.series[0]
+            _check_complete(file, series, path)
+            shape, letters = _dimensions(series, ome, path, axes)
+            pixels = _pixels(file, series, shape, path)
+            facts = read_calibration(file, ome)
+            remarks = (*ome.remarks, *_remarks(file, series, ifds_loop))
+        if (
+            decode
+            and isinstance(pixels, Lazy)
+            and pixels.block_bytes <= _DECODED_AT_OPEN
+        ):
+            pixels.block(0)
+    if complaints and not ifds_loop:
+        remarks += (f"The file is not quite in order: {complaints[0]}.",)
+    return _stack(pixels, letters, facts, remarks, path)
+
+
+def stem(path: Path) -> str:
+    """Return the name of a file without ``.tif`` or ``.ome.tif``."""
+    name = path.name
+    for ending in (".tif", ".tiff", ".png", ".npy", ".stk", ".ome"):
+        if name.lower().endswith(ending):
+            name = name[: -len(ending)]
+    return name
+
+
+def _stack(
+    pixels: Any, axes: str, facts: Calibration, remarks: tuple[str, ...], path: Path
+) -> Stack:
+    channels = pixels.shape[axes.index("C")] if "C" in axes else 0
+    names = facts.channel_names if len(facts.channel_names) == channels else ()
+    return Stack(
+        pixels,
+        axes,
+        pixel_size={a: size for a, size in facts.pixel_size.items() if a in axes},
+        unit=facts.unit,
+        name=stem(path),
+        source=path,
+        channel_names=names,
+        remarks=remarks,
+    )
+
+
+@contextmanager
+def _tifffile_errors() -> Iterator[list[str]]:
+    """Collect what tifffile logs as errors, instead of printing it."""
+    complaints: list[str] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.levelno >= logging.ERROR:
+                message = record.getMessage()
+                complaints.append(message.split("> ", 1)[-1][:160].rstrip("."))
+
+    collector = Collector()
+    logger = logging.getLogger("tifffile")
+    logger.addHandler(collector)
+    try:
+        yield complaints
+    finally:
+        logger.removeHandler(collector)
+
+
+def _check_head(path: Path) -> None:
+    with path.open("rb") as file:
+        head = file.read(512)
+    if not head:
+        raise StackFormatError(f"{path} is empty (0 bytes). Copy or export it again.")
+    if head.startswith(b"version https://git-lfs"):
+        raise StackFormatError(
+            f"{path} is not the image but a Git LFS pointer to it. Fetch the image "
+            "with 'git lfs pull'."
+        )
+    if head.startswith(_MAGIC):
+        return
+    if b"<OME" in head:
+        raise StackFormatError(
+            f"{path} is the text that describes an OME-TIFF set, not its pixels. Open "
+            "the .ome.tif files beside it, or a folder that holds only them."
+        )
+    raise StackFormatError(
+        f"{path} is no TIFF: it starts with {head[:8]!r}. TIFF, PNG and NPY files can "
+        "be opened, and folders of TIFF or PNG files; convert it to TIFF, for example "
+        "with Fiji."
+    )
+
+
+def _check_complete(file: Any, series: Any, path: Path) -> None:
+    """Refuse what tifffile would fill with zeros or leave out."""
+    shape = tuple(int(length) for length in series.shape)
+    if series.dtype is None or 0 in shape or not shape:
+        raise StackFormatError(
+            f"{path} holds no pixels: its shape is {shape}. Export the image again."
+        )
+    planes = math.prod(
+        length
+        for axis, length in zip(series.axes, shape, strict=True)
+        if axis not in "SYX"
+    )
+    declared = _imagej_planes(file)
+    if planes < declared:
+        raise StackFormatError(
+            f"{path} is cut off: it declares {declared} planes but holds {planes}. "
+            "Copy or export it again."
+        )
+    _check_pages(file, series, path)
+
+
+def _imagej_planes(file: Any) -> int:
+    if not file.is_imagej or not file.imagej_metadata:
+        return 0
+    about = file.imagej_metadata
+    hyperstack = math.prod(
+        int(about.get(k, 1)) for k in ("channels", "slices", "frames")
+    )
+    samples = int(file.pages[0].samplesperpixel)
+    # An RGB image counts its three samples as channels in some versions.
+    return max(
+        int(about.get("images", 1)), hyperstack // (samples if samples > 1 else 1)
+    )
+
+
+def _check_pages(file: Any, series: Any, path: Path) -> None:
+    sizes: dict[int, int] = {}
+    pages = list(series.pages)
+    if missing := sum(page is None for page in pages):
+        raise StackFormatError(
+            f"{path} is incomplete: {missing} of its {len(pages)} planes are missing. "
+            "Put all files of the set into one folder, or export the image again."
+        )
+    for page in pages:
+        size = sizes.setdefault(id(page.parent), int(page.parent.filehandle.size))
+        ends = (
+            offset + count
+            for offset, count in zip(
+                page.dataoffsets, page.databytecounts, strict=False
+            )
+        )
+        if (end := max(ends, default=0)) > size:
+            raise StackFormatError(
+                f"{path} is cut off: pixels reach to byte {end} but the file ends at "
+                f"byte {size}. Copy or export it again."
+            )
+    _check_size(series, max(sizes.values()), path)
+
+
+def _check_size(series: Any, file_size: int, path: Path) -> None:
+    page = series.keyframe
+    size = int(page.nbytes)
+    limit = file_size if page.compression == 1 else _HIGHEST_RATIO * file_size
+    if size > _LARGE_PAGE and size > limit:
+        raise StackFormatError(
+            f"{path} declares a plane of {page.shape} pixels, {size / 2**30:.1f} GB, "
+            f"but has only {file_size} bytes. The file is damaged: export or copy it "
+            "again."
+        )
+
+
+def _dimensions(
+    series: Any, ome: OmeHeader, path: Path, axes: str | None
+) -> tuple[tuple[int, ...], str]:
+    """Shape and axes; axes of length 1 are left out unless we wrote them ourselves."""
+    if ome.axes and axes is None:
+        lengths = dict(
+            zip(
+                series.get_axes(squeeze=False),
+                series.get_shape(squeeze=False),
+                strict=True,
+            )
+        )
+        if math.prod(lengths.values()) == math.prod(
+            lengths.get(a, 0) for a in ome.axes
+        ):
+            return tuple(int(lengths[axis]) for axis in ome.axes), ome.axes
+    shape = tuple(int(length) for length in series.shape)
+    return shape, normal_axes(axes) if axes else _letters(series.axes, shape, path)
+
+
+def _letters(axes: str, shape: tuple[int, ...], path: Path) -> str:
+    """Map tifffile's axes to ours: an unnamed sequence of pages is Z."""
+    unknown = [axis for axis in axes if axis not in "TZCYXS"]
+    if len(unknown) > 1 or (unknown and "Z" in axes):
+        raise StackFormatError(
+            f"{path} has the shape {shape} and does not say what its axes are. Say it, "
+            'for example axes="TZYX" or axes="ZCYX".'
+        )
+    return normal_axes(axes.replace(unknown[0], "Z") if unknown else axes)
+
+
+def _pixels(file: Any, series: Any, shape: tuple[int, ...], path: Path) -> Any:
+    """Choose how to read: mapped, page by page, or all at once."""
+    dtype = np.dtype(series.dtype)
+    pages = list(series.pages)
+    one_file = all(page.parent is file for page in pages)
+    plain = getattr(series, "transform", None) is None
+    if series.dataoffset is not None and dtype.kind in "uif" and one_file and plain:
+        stored = dtype.newbyteorder(file.byteorder)
+        return np.memmap(path, stored, "r", series.dataoffset, shape)
+    leading = _leading(shape, len(pages))
+    if plain and leading is not None:
+        pixels: Lazy = _Pages(path, pages, shape, leading, dtype)
+    else:
+        pixels = _Whole(path, shape, dtype)
+    return pixels
+
+
+def _leading(shape: tuple[int, ...], pages: int) -> int | None:
+    """How many leading axes the pages run over, if they do so in order."""
+    return next((n for n in range(len(shape)) if math.prod(shape[:n]) == pages), None)
+
+
+def _remarks(file: Any, series: Any, ifds_loop: bool) -> tuple[str, ...]:
+    remarks = []
+    if (count := len(file.series)) > 1:
+        size = " × ".join(str(length) for length in series.shape)
+        remarks.append(
+            f"The file holds {count} images; only the first ({size}) is read."
+        )
+    if ifds_loop:
+        remarks.append("The list of pages runs in a circle; each page is read once.")
+    orientation = getattr(file.pages[0].tags.get("Orientation"), "value", 1)
+    if orientation != 1:
+        remarks.append(
+            "The file asks to be shown turned or mirrored (orientation "
+            f"{orientation}); it is read as stored."
+        )
+    if int(file.pages[0].photometric) == 0:
+        remarks.append("In this file 0 means white; the values are read as stored.")
+    return tuple(remarks)
+
+
+class _Pages(Lazy):
+    """A block is a page."""
+
+    def __init__(
+        self,
+        path: Path,
+        pages: list[Any],
+        shape: tuple[int, ...],
+        leading: int,
+        dtype: np.dtype[Any],
+    ) -> None:
+        super().__init__(path, shape, leading, dtype)
+        self._pages = pages
+
+    def _decode(self, number: int) -> NDArray[Any]:
+        page = self._pages[number]
+        handle = page.parent.filehandle
+        was_closed = handle.closed
+        handle.open()
+        try:
+            return np.asarray(page.asarray(maxworkers=1))
+        finally:
+            if was_closed:
+                handle.close()
+
+
+class _Whole(Lazy):
+    """One block: the pages do not follow the axes."""
+
+    def __init__(
+        self, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> None:
+        super().__init__(path, shape, 0, dtype)
+
+    def _decode(self, number: int) -> NDArray[Any]:
+        import tifffile
+
+        return np.asarray(tifffile.imread(self._path, series=number, maxworkers=1))

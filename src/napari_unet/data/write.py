@@ -1,0 +1,206 @@
+"""Write a stack section by section: complete under its name, or not at all."""
+
+from __future__ import annotations
+
+import math
+import os
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from napari_unet.errors import OutputExistsError, StackFormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from numpy.typing import DTypeLike, NDArray
+
+# OME has no such types; values that do not fit the other type are refused.
+_OME_TYPES = {
+    "bool": "uint8",
+    "int64": "int32",
+    "uint64": "uint32",
+    "float16": "float32",
+}
+_CENTIMETRES = {"Å": 1e-8, "nm": 1e-7, "µm": 1e-4, "mm": 0.1, "cm": 1.0}
+_CLASSIC_LIMIT = 2**32 - 2**25  # tifffile's own margin for the 4 GB of classic TIFF
+
+
+def write_stack(
+    path: str | Path,
+    sections: Iterable[NDArray[Any]],
+    *,
+    shape: Sequence[int],
+    axes: str,
+    dtype: DTypeLike,
+    pixel_size: Mapping[str, float] | None = None,
+    unit: str | None = None,
+    channel_names: Sequence[str] = (),
+    overwrite: bool = False,
+) -> Path:
+    """Write planes as they come into a compressed OME-TIFF.
+
+    The file is written under another name in the same folder and renamed when it is
+    complete, so `path` never holds half a result. Memory is that of a plane.
+
+    Parameters
+    ----------
+    path : str or Path
+        Name of the file, ending in ``.tif`` or ``.tiff``; its folder is made if needed.
+    sections : iterable of ndarray
+        The (Y, X) planes, in C order over all the axes before YX.
+    shape : sequence of int
+        Shape of the whole stack.
+    axes : str
+        One letter per dimension, the last two being ``YX``: ``"ZYX"``, ``"ZCYX"``, …
+    dtype : dtype
+        Type of the pixels. What OME does not know is written as what it knows: bool as
+        uint8 with 0 and 1, float16 as float32, 64-bit integers as 32-bit ones.
+    pixel_size : mapping of str to float, optional
+        Size of a pixel along Z, Y and X in `unit`, and along T in seconds.
+    unit : str, optional
+        Unit of length, for example ``"nm"``.
+    channel_names : sequence of str
+        One name per entry of C, or empty.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    OutputExistsError
+        If the file exists and `overwrite` is not set.
+    StackFormatError
+        If the axes, the shape and the planes do not fit each other.
+    """
+    path = Path(path)
+    shape = tuple(int(length) for length in shape)
+    stored = np.dtype(_OME_TYPES.get(np.dtype(dtype).name, dtype)).newbyteorder("=")
+    _check(path, shape, axes, stored, channel_names)
+    if path.exists() and not overwrite:
+        raise OutputExistsError(
+            f"{path} exists. Choose another name, or say that it may be overwritten."
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    planes = _checked_planes(sections, shape, stored, path)
+    options = {
+        "shape": shape,
+        "dtype": stored,
+        "metadata": _metadata(axes, pixel_size or {}, unit, channel_names),
+        **_resolution(pixel_size or {}, unit),
+    }
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            _write(file, planes, options)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:  # whatever ended the writing, Ctrl-C included
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def _write(
+    file: BinaryIO, planes: Iterator[NDArray[Any]], options: dict[str, Any]
+) -> None:
+    import tifffile
+
+    size = math.prod(options["shape"]) * options["dtype"].itemsize
+    with tifffile.TiffWriter(file, bigtiff=size > _CLASSIC_LIMIT, ome=True) as writer:
+        writer.write(
+            planes,
+            photometric="minisblack",
+            compression="zlib",
+            maxworkers=1,
+            **options,
+        )
+
+
+def _check(
+    path: Path,
+    shape: tuple[int, ...],
+    axes: str,
+    dtype: np.dtype[Any],
+    channel_names: Sequence[str],
+) -> None:
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        raise StackFormatError(
+            f"{path.name} is to be written as TIFF; give it a name ending in .tif."
+        )
+    letters = set(axes) <= set("TZCYX") and len(set(axes)) == len(axes) == len(shape)
+    if not (letters and axes.endswith("YX") and min(shape, default=0) > 0):
+        raise StackFormatError(
+            f"{path.name} cannot be written with the axes {axes!r} and the shape "
+            f"{shape}: the axes must be one letter out of TZCYX per dimension, ending "
+            "in YX."
+        )
+    if dtype.kind not in "uif" or dtype.itemsize > 8:
+        raise StackFormatError(f"{path.name} cannot hold values of type {dtype}.")
+    channels = shape[axes.index("C")] if "C" in axes else 1
+    if channel_names and len(channel_names) != channels:
+        raise StackFormatError(
+            f"{path.name} has {channels} channels but {len(channel_names)} names."
+        )
+
+
+def _checked_planes(
+    sections: Iterable[NDArray[Any]],
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    path: Path,
+) -> Iterator[NDArray[Any]]:
+    expected = math.prod(shape[:-2])
+    count = 0
+    for count, section in enumerate(sections, 1):
+        plane = np.asarray(section)
+        if plane.shape != shape[-2:] or count > expected:
+            raise StackFormatError(
+                f"{path.name} got plane {count} of the shape {plane.shape}, but "
+                f"expects {expected} planes of {shape[-2:]}."
+            )
+        stored = np.ascontiguousarray(plane, dtype)
+        if dtype.kind != "f" and not np.array_equal(stored, plane):
+            raise StackFormatError(
+                f"{path.name} got {plane.dtype} values from {plane.min()} to "
+                f"{plane.max()}, which {dtype} cannot hold."
+            )
+        yield stored
+    if count < expected:
+        raise StackFormatError(f"{path.name} got {count} planes instead of {expected}.")
+
+
+def _metadata(
+    axes: str,
+    pixel_size: Mapping[str, float],
+    unit: str | None,
+    channel_names: Sequence[str],
+) -> dict[str, Any]:
+    # OME always has all five axes; the description says which of those of length 1
+    # belong to the stack.
+    metadata: dict[str, Any] = {"axes": axes, "Description": f"axes={axes}"}
+    for axis in "ZYX":
+        if axis in pixel_size:
+            metadata[f"PhysicalSize{axis}"] = float(pixel_size[axis])
+            metadata[f"PhysicalSize{axis}Unit"] = unit or "pixel"
+    if "T" in pixel_size:
+        metadata["TimeIncrement"] = float(pixel_size["T"])
+        metadata["TimeIncrementUnit"] = "s"
+    if channel_names:
+        metadata["Channel"] = {"Name": list(channel_names)}
+    return metadata
+
+
+def _resolution(pixel_size: Mapping[str, float], unit: str | None) -> dict[str, Any]:
+    """Pixels per centimetre, for programs that know plain TIFF only."""
+    scale = _CENTIMETRES.get(unit or "")
+    if scale is None or not {"X", "Y"} <= set(pixel_size):
+        return {}
+    per_centimetre = tuple(1 / (scale * pixel_size[axis]) for axis in "XY")
+    return {"resolution": per_centimetre, "resolutionunit": "CENTIMETER"}

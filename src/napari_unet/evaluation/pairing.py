@@ -1,0 +1,177 @@
+"""A predicted stack and its truth, read together as class indices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.errors import MaskError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from napari_unet.data import Classes, Stack
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Reads sections of a prediction and of its truth.
+
+    Attributes
+    ----------
+    prediction, truth : Stack
+    classes : Classes
+        The values that occur in either.
+    channels : tuple of int or None
+        The class index of each channel of a prediction of probabilities; None for one
+        of labels.
+    """
+
+    prediction: Stack
+    truth: Stack
+    classes: Classes
+    channels: tuple[int, ...] | None
+
+    def labels(self, index: int) -> NDArray[np.integer[Any]]:
+        """Return the predicted class indices of a section, (Y, X)."""
+        section = self.prediction.section(index)
+        if self.channels is None:
+            return self.classes.encode(section[0])
+        best = np.argmax(_per_class(section), axis=0)
+        labels: NDArray[np.intp] = np.array(self.channels)[best]
+        return labels
+
+    def probability(self, index: int, which: int) -> NDArray[Any]:
+        """Return P(class `which`) of a section, (Y, X); 0 or 1 where labels are given.
+
+        A class without a channel has probability 0.
+        """
+        if self.channels is None:
+            found: NDArray[np.bool_] = self.labels(index) == which
+            return found
+        section = _per_class(self.prediction.section(index))
+        if which not in self.channels:
+            return np.zeros(section.shape[1:], section.dtype)
+        probability: NDArray[Any] = section[self.channels.index(which)]
+        return probability
+
+    def truth_labels(self, index: int) -> NDArray[np.uint8]:
+        """Return the true class indices of a section, (Y, X)."""
+        return self.classes.encode(self.truth.section(index)[0])
+
+
+def pair_up(prediction: Stack, truth: Stack, ignore: int | None = None) -> Pair:
+    """Find out what a prediction holds and which classes the two have together.
+
+    Parameters
+    ----------
+    prediction : Stack
+        Labels, or float probabilities; see `napari_unet.evaluation.evaluate`.
+    truth : Stack
+        Mask of the same sections.
+    ignore : int, optional
+        Mask value of pixels that are not scored.
+
+    Raises
+    ------
+    MaskError
+        When the two do not fit together or one of them is not what it should be.
+    """
+    from napari_unet.data import Classes, check_pair
+
+    check_pair(prediction, truth)
+    in_truth = _mask_values(truth) - {ignore}
+    channels: tuple[int, ...] | None = None
+    if _holds_probabilities(prediction):
+        channels = _channel_values(prediction, sorted(in_truth))
+    found = _mask_values(prediction) - {ignore} if channels is None else set(channels)
+    values = sorted(in_truth | found)
+    names = _channel_names(prediction, channels)
+    classes = Classes(
+        tuple(values),
+        names=tuple(names.get(value, str(value)) for value in values),
+        ignore=() if ignore is None else (ignore,),
+        dtype="int64",
+    )
+    if channels is not None:
+        channels = tuple(values.index(value) for value in channels)
+    return Pair(prediction, truth, classes, channels)
+
+
+def _holds_probabilities(prediction: Stack) -> bool:
+    if prediction.n_channels > 1:
+        if prediction.dtype.kind != "f":
+            raise MaskError(
+                f"{prediction.label} has {prediction.n_channels} {prediction.dtype} "
+                "values per pixel; give labels (one integer per pixel) or "
+                "probabilities (one float per class)."
+            )
+        return True
+    # Labels may come as floats; fractions tell that one channel is P(cell).
+    return prediction.dtype.kind == "f" and any(
+        np.mod(prediction.section(index), 1).any()
+        for index in range(prediction.n_sections)
+    )
+
+
+def _channel_values(prediction: Stack, in_truth: list[int]) -> tuple[int, ...]:
+    """Return the mask value of each channel, by its name or else by its place."""
+    n_channels, names = prediction.n_channels, prediction.channel_names
+    if len(set(names)) == n_channels > 1 and all(map(_is_integer, names)):
+        return tuple(int(name) for name in names)
+    if len(in_truth) == max(n_channels, 2):
+        return tuple(in_truth)
+    kind = "P(cell) alone" if n_channels == 1 else f"{n_channels} channels"
+    raise MaskError(
+        f"{prediction.label} holds {kind}, but the truth holds the values {in_truth}. "
+        "Name the channels after the mask values of their classes, or give labels."
+    )
+
+
+def _is_integer(name: str) -> bool:
+    return name.removeprefix("-").isdecimal()
+
+
+def _channel_names(
+    prediction: Stack, channels: tuple[int, ...] | None
+) -> dict[int, str]:
+    if channels is None or len(prediction.channel_names) != len(channels):
+        return {}
+    return dict(zip(channels, prediction.channel_names, strict=True))
+
+
+def _per_class(section: NDArray[Any]) -> NDArray[Any]:
+    """Return (C, Y, X) probabilities; P(cell) alone gets 1 - P(cell) before it."""
+    low, high = float(section.min()), float(section.max())
+    # The slack is for rounding; NaN fails both comparisons.
+    if not (low >= -1e-3 and high <= 1 + 1e-3):
+        raise MaskError(
+            f"The probabilities go from {low:g} to {high:g}, not from 0 to 1. Is this "
+            "the image, or are they logits? Give the predicted probabilities."
+        )
+    return section if len(section) > 1 else np.concatenate([1 - section, section])
+
+
+def _mask_values(stack: Stack) -> set[int]:
+    """Return the values that a mask holds."""
+    from napari_unet.data.masks import MAX_CLASSES
+
+    values: set[int] = set()
+    for index in range(stack.n_sections):
+        found = np.unique(stack.section(index))
+        if found.dtype.kind == "f" and np.mod(found, 1).any():
+            raise MaskError(
+                f"{stack.label} holds fractions, such as "
+                f"{found[np.mod(found, 1) != 0][0]:g}, but a mask holds whole numbers. "
+                "Is it the prediction or the image?"
+            )
+        values.update(int(value) for value in found)
+        if len(values) > MAX_CLASSES:
+            raise MaskError(
+                f"{stack.label} holds more than {MAX_CLASSES} values; a mask has one "
+                "per class. Is it the image, or are its objects numbered? Give a mask "
+                "of classes."
+            )
+    return values

@@ -1,0 +1,238 @@
+"""Score a whole predicted stack against its truth, and lay the scores out."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.errors import MaskError
+from napari_unet.evaluation.membranes import (
+    THRESHOLDS,
+    MembraneScores,
+    score_membranes,
+)
+from napari_unet.evaluation.overlap import (
+    IGNORE,
+    OverlapScores,
+    count_confusion,
+    overlap_scores,
+)
+from napari_unet.evaluation.pairing import pair_up
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from rich.console import RenderableType
+    from rich.table import Table
+
+    from napari_unet.data import Stack
+    from napari_unet.evaluation.pairing import Pair
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All scores of one prediction.
+
+    Attributes
+    ----------
+    prediction, truth : str
+        What was compared: file, layer or array.
+    shape : (int, int, int)
+        Sections, rows and columns.
+    overlap : OverlapScores
+        Overlap per class and over all.
+    membranes : MembraneScores or None
+        Rand and information scores, when they were asked for or there are two classes.
+    cell_value : int or None
+        The mask value that was taken for cell in `membranes`.
+    remarks : tuple of str
+        What a reader of the scores should know.
+    """
+
+    prediction: str
+    truth: str
+    shape: tuple[int, int, int]
+    overlap: OverlapScores
+    membranes: MembraneScores | None = None
+    cell_value: int | None = None
+    remarks: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain dicts, lists and numbers, as JSON takes them."""
+        return {
+            "prediction": self.prediction,
+            "truth": self.truth,
+            "shape": list(self.shape),
+            "overlap": self.overlap.to_dict(),
+            "membranes": self.membranes.to_dict() if self.membranes else None,
+            "cell_value": self.cell_value,
+            "remarks": list(self.remarks),
+        }
+
+    def table(self) -> RenderableType:
+        """Return the scores for a rich console."""
+        from rich.console import Group
+        from rich.text import Text
+
+        sections, rows, columns = self.shape
+        heading = (
+            f"{self.prediction} against {self.truth}: "
+            f"{sections} section{'s' if sections > 1 else ''} of {rows} × {columns}"
+        )
+        accuracy = (
+            f"Pixel accuracy {self.overlap.accuracy:.4f} "
+            f"over {self.overlap.n_pixels:,} pixels."
+        )
+        parts: list[RenderableType] = [Text(heading, style="bold")]
+        parts += [_overlap_table(self.overlap), Text(accuracy)]
+        if self.membranes:
+            parts += [_membrane_table(self.membranes, self.cell_value)]
+        return Group(*parts, *(Text(remark) for remark in self.remarks))
+
+    def text(self, width: int = 88) -> str:
+        """Return the table as plain text, for a file."""
+        from rich.console import Console
+
+        page = io.StringIO()
+        console = Console(file=page, width=width, color_system=None)
+        console.print(self.table())
+        return "\n".join(line.rstrip() for line in page.getvalue().splitlines()) + "\n"
+
+
+def _overlap_table(overlap: OverlapScores) -> Table:
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, show_footer=True)
+    table.add_column("class", footer="mean")
+    for heading, mean in (
+        ("IoU", f"{overlap.mean_iou:.4f}"),
+        ("Dice", f"{overlap.mean_dice:.4f}"),
+        ("precision", ""),
+        ("recall", ""),
+        ("pixels in truth", ""),
+    ):
+        table.add_column(heading, footer=mean, justify="right")
+    for scores in overlap.classes:
+        shares = (scores.iou, scores.dice, scores.precision, scores.recall)
+        cells = ["–" if share is None else f"{share:.4f}" for share in shares]
+        table.add_row(escape(scores.name), *cells, f"{scores.support:,}")
+    return table
+
+
+def _membrane_table(scores: MembraneScores, cell_value: int | None) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column(f"membranes (cell = {cell_value})")
+    table.add_column("score", justify="right")
+    table.add_column("at P(cell) >", justify="right")
+    table.add_row("Rand, V_rand", f"{scores.rand:.4f}", f"{scores.rand_threshold:g}")
+    table.add_row(
+        "information, V_info", f"{scores.info:.4f}", f"{scores.info_threshold:g}"
+    )
+    return table
+
+
+def evaluate(
+    prediction: Stack,
+    truth: Stack,
+    *,
+    ignore: int | None = None,
+    membranes: bool | None = None,
+    cell_value: int | None = None,
+) -> Evaluation:
+    """Score a predicted stack against the truth, section by section.
+
+    Parameters
+    ----------
+    prediction : Stack
+        Labels in mask values; or float probabilities with a channel per class, named
+        after the mask values (else in the order of the truth's values); or float
+        P(cell) without channels, for two classes.
+    truth : Stack
+        Mask of the same sections.
+    ignore : int, optional
+        Mask value of pixels that are not scored. They count as "not cell" for the
+        objects of `membranes`.
+    membranes : bool, optional
+        Whether to compute the Rand and information scores. By default when there are
+        exactly two classes and the truth holds cells.
+    cell_value : int, optional
+        The mask value that means cell; by default the highest.
+
+    Raises
+    ------
+    MaskError
+        When the two do not fit together, are no masks, or leave nothing to score.
+    """
+    pair = pair_up(prediction, truth, ignore)
+    classes = pair.classes
+    confusion = np.zeros((classes.n, classes.n), dtype=np.int64)
+    for index in range(truth.n_sections):
+        confusion += _count(pair, index)
+    overlap = overlap_scores(confusion, classes.names)
+    cell_value = classes.values[-1] if cell_value is None else cell_value
+    if cell_value not in classes.values:
+        raise MaskError(
+            f"The cell value {cell_value} is not among the classes "
+            f"{list(classes.values)}; name one of them."
+        )
+    cell = classes.values.index(cell_value)
+    if membranes is None:
+        membranes = classes.n == 2 and bool(confusion[cell].any())
+    return Evaluation(
+        prediction=prediction.label,
+        truth=truth.label,
+        shape=(truth.n_sections, *truth.section_shape),
+        overlap=overlap,
+        membranes=_score_cells(pair, cell) if membranes else None,
+        cell_value=cell_value if membranes else None,
+        remarks=_remarks(confusion, classes.names),
+    )
+
+
+def _count(pair: Pair, index: int) -> NDArray[np.int64]:
+    labels, truth = pair.labels(index), pair.truth_labels(index)
+    unlabelled = (labels == IGNORE) & (truth != IGNORE)
+    if unlabelled.any():
+        raise MaskError(
+            f"Section {index} of {pair.prediction.label} holds the ignored value "
+            f"{pair.classes.ignore[0]} at {np.count_nonzero(unlabelled)} pixels that "
+            "are annotated. A prediction needs a class there; check the ignore value."
+        )
+    return count_confusion(labels, truth, pair.classes.n)
+
+
+def _score_cells(pair: Pair, cell: int) -> MembraneScores:
+    sections = range(pair.truth.n_sections)
+    # Labels are the same at every threshold.
+    thresholds = THRESHOLDS if pair.channels else (0.5,)
+    return score_membranes(
+        (pair.probability(index, cell) for index in sections),
+        (pair.truth_labels(index) == cell for index in sections),
+        thresholds,
+    )
+
+
+def _remarks(confusion: NDArray[np.int64], names: tuple[str, ...]) -> tuple[str, ...]:
+    extra = [
+        name
+        for name, support, predicted in zip(
+            names,
+            confusion.sum(axis=1).tolist(),
+            confusion.sum(axis=0).tolist(),
+            strict=True,
+        )
+        if predicted and not support
+    ]
+    if not extra:
+        return ()
+    return (
+        f"The prediction holds {', '.join(extra)}, which the scored truth never does. "
+        "If the two masks use different values for the same class, translate one.",
+    )

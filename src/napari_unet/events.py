@@ -1,0 +1,226 @@
+"""What training and prediction report while they work.
+
+Both are generators of the frozen dataclasses below. The command line draws a progress
+bar from them, the worker prints them as JSON lines, the widgets listen, a notebook
+loops over them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Event:
+    """Base of all events."""
+
+    def to_json(self) -> str:
+        """Return the event as one line of JSON, its class name under ``"event"``."""
+        return json.dumps({"event": type(self).__name__, **dataclasses.asdict(self)})
+
+    @staticmethod
+    def from_json(line: str) -> Event:
+        """Build the event back from `to_json`'s line."""
+        values: dict[str, Any] = json.loads(line)
+        return _BY_NAME[values.pop("event")](**values)
+
+
+@dataclass(frozen=True)
+class TrainingStarted(Event):
+    """The data is read and split; the first step comes next.
+
+    Attributes
+    ----------
+    run : str or None
+        The run folder; None when the run is kept in memory only.
+    device, precision : str
+        Where and how it computes, for example ``"cpu"`` and ``"bf16"``.
+    step : int
+        Steps already done, more than 0 when a run is resumed.
+    classes : list of int
+        The mask value of each class, in class order.
+    training, validation : str
+        Which part of the data serves for what, in words.
+    """
+
+    run: str | None
+    device: str
+    precision: str
+    step: int
+    classes: list[int]
+    training: str
+    validation: str
+
+
+@dataclass(frozen=True)
+class StepDone(Event):
+    """One step of the optimiser is done.
+
+    Attributes
+    ----------
+    step : int
+        Counted from 1.
+    loss, learning_rate : float
+    progress : float
+        Share of the budget used, 0 to 1.
+    elapsed, remaining : float
+        Seconds of training so far and, by estimate, to come.
+    """
+
+    step: int
+    loss: float
+    learning_rate: float
+    progress: float
+    elapsed: float
+    remaining: float
+
+
+@dataclass(frozen=True)
+class Validated(Event):
+    """The held-out part was predicted as a whole and scored.
+
+    Attributes
+    ----------
+    step : int
+    loss : float
+        Plain cross-entropy over the held-out pixels.
+    iou, dice, precision, recall : dict of str to float
+        Score of each class that occurs, under the class's name; None where undefined.
+    score, smoothed : float
+        Mean IoU now, and its running average, by which "best" is judged.
+    best : bool
+        Whether this model became the best so far.
+    """
+
+    step: int
+    loss: float
+    iou: dict[str, float]
+    dice: dict[str, float]
+    precision: dict[str, float | None]
+    recall: dict[str, float | None]
+    score: float
+    smoothed: float
+    best: bool
+
+
+@dataclass(frozen=True)
+class CheckpointSaved(Event):
+    """The state needed to resume was written."""
+
+    step: int
+    path: str
+
+
+@dataclass(frozen=True)
+class TrainingFinished(Event):
+    """The training ended and its best model is safe.
+
+    Attributes
+    ----------
+    model : str or None
+        The model file; None when the run was kept in memory only.
+    step : int
+        Steps done in all.
+    best_step : int
+        The step at which the kept model was taken.
+    score : float or None
+        Its smoothed validation score; None when nothing was held out.
+    reason : str
+        ``"budget"``, ``"steps"``, ``"stopped"``, ``"no progress"`` or ``"not finite"``.
+    message : str
+        The same in a sentence for the user.
+    """
+
+    model: str | None
+    step: int
+    best_step: int
+    score: float | None
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class PredictionStarted(Event):
+    """The tiles are planned.
+
+    Attributes
+    ----------
+    tiles : int
+        How many tiles there are in all sections together.
+    sections : int
+    tile : list of int
+        Rows and columns of the largest tile the network is given.
+    device, precision : str
+    """
+
+    tiles: int
+    sections: int
+    tile: list[int]
+    device: str
+    precision: str
+
+
+@dataclass(frozen=True)
+class TilesDone(Event):
+    """Some more tiles are predicted: `done` of `total` so far."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class PredictionFinished(Event):
+    """Everything is predicted and, where files were asked for, written.
+
+    Attributes
+    ----------
+    labels, probabilities : str or None
+        The files written.
+    """
+
+    labels: str | None = None
+    probabilities: str | None = None
+
+
+@dataclass(frozen=True)
+class Ready(Event):
+    """The worker process waits for a request."""
+
+
+@dataclass(frozen=True)
+class Failed(Event):
+    """A request to the worker ended in an error.
+
+    Attributes
+    ----------
+    message : str
+        What happened, for the user.
+    kind : str
+        The name of the exception's class.
+    details : str
+        The traceback, for a bug report; empty for errors that explain themselves.
+    """
+
+    message: str
+    kind: str
+    details: str = field(default="", repr=False)
+
+
+_BY_NAME = {
+    each.__name__: each
+    for each in (
+        TrainingStarted,
+        StepDone,
+        Validated,
+        CheckpointSaved,
+        TrainingFinished,
+        PredictionStarted,
+        TilesDone,
+        PredictionFinished,
+        Ready,
+        Failed,
+    )
+}

@@ -1,0 +1,189 @@
+"""Small pieces that both widgets are made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QFileDialog,
+    QFormLayout,
+    QGroupBox,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_BUDGETS = {"Quick, 2 minutes": 2.0, "Good, 10 minutes": 10.0, "Thorough, 1 hour": 60.0}
+_OTHER = "Other …"
+_PROGRESS_STEPS = 1000
+
+
+class BudgetField(QWidget):
+    """How long to train: one of a few choices, or a number of minutes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.choice = QComboBox()
+        self.choice.addItems([*_BUDGETS, _OTHER])
+        self.minutes = QDoubleSpinBox(decimals=1, minimum=0.1, maximum=10000, value=5)
+        self.minutes.setSuffix(" min")
+        self.minutes.hide()
+        row = _row(self)
+        row.addWidget(self.choice, 1)
+        row.addWidget(self.minutes)
+        self.choice.currentTextChanged.connect(self._on_choice)
+        self.setToolTip("<p>How long to train. Stop keeps the best model any time.</p>")
+
+    def text(self) -> str:
+        """Return the budget in the words of `TrainingConfig.budget`."""
+        minutes = _BUDGETS.get(self.choice.currentText(), self.minutes.value())
+        return f"{round(60 * minutes)}s"
+
+    def _on_choice(self, text: str) -> None:
+        self.minutes.setVisible(text == _OTHER)
+
+
+class FolderField(QWidget):
+    """A folder, suggested until the user names another one.
+
+    Attributes
+    ----------
+    edited : bool
+        Whether the user named it; a suggestion does not replace it then.
+    """
+
+    changed = Signal()
+
+    def __init__(self, hint: str) -> None:
+        super().__init__()
+        self.edited = False
+        self.line = QLineEdit()
+        self.line.textEdited.connect(self._on_edited)
+        self.line.textChanged.connect(self._on_text)
+        self._hint = hint
+        browse = button("…", "Choose a folder; one that holds a run can be resumed.")
+        browse.setFixedWidth(32)
+        browse.clicked.connect(self._browse)
+        row = _row(self)
+        row.addWidget(self.line, 1)
+        row.addWidget(browse)
+
+    def path(self) -> Path:
+        """Return the folder."""
+        return Path(self.line.text().strip()).expanduser()
+
+    def suggest(self, path: Path) -> None:
+        """Show a folder for the user to agree with."""
+        self.line.setText(str(path))
+        self.line.setCursorPosition(len(self.line.text()))  # the name, not the root
+
+    def _on_edited(self) -> None:
+        self.edited = True
+
+    def _on_text(self, text: str) -> None:
+        self.line.setToolTip(f"<p>{self._hint}</p><p>{text}</p>")
+        self.changed.emit()
+
+    def _browse(self) -> None:
+        start = next(
+            (each for each in self.path().parents if each.is_dir()), Path.home()
+        )
+        if chosen := QFileDialog.getExistingDirectory(self, "Run folder", str(start)):
+            self.edited = True
+            self.line.setText(chosen)
+
+
+class ProgressLine(QWidget):
+    """A progress bar, and under it the time left and a few words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.bar.setFixedHeight(10)
+        self.words = QLabel()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(3)
+        layout.addWidget(self.bar)
+        layout.addWidget(self.words)
+        self.end()
+
+    def begin(self, words: str) -> None:
+        """Show that something of unknown length has begun."""
+        self.bar.setRange(0, 0)
+        self.words.setText(words)
+
+    def show_share(self, share: float, remaining: float | None, words: str) -> None:
+        """Show the share done, 0 to 1, and the seconds remaining."""
+        self.bar.setRange(0, _PROGRESS_STEPS)
+        self.bar.setValue(round(share * _PROGRESS_STEPS))
+        left = "" if remaining is None else f"{clock(remaining)} left · "
+        self.words.setText(left + words)
+
+    def say(self, words: str) -> None:
+        """Change the words only."""
+        self.words.setText(words)
+
+    def end(self) -> None:
+        """Show that nothing is at work."""
+        self.bar.setRange(0, _PROGRESS_STEPS)
+        self.bar.reset()
+        self.words.setText("")
+
+
+def button(text: str, hint: str) -> QPushButton:
+    """Make a button with a tooltip."""
+    made = QPushButton(text)
+    made.setToolTip(f"<p>{hint}</p>")
+    return made
+
+
+def choice(entries: Mapping[str, Any], hint: str) -> QComboBox:
+    """Make a box of named values; `currentData` is the chosen value."""
+    box = QComboBox()
+    for text, value in entries.items():
+        box.addItem(text, value)
+    box.setToolTip(f"<p>{hint}</p>")
+    return box
+
+
+def paragraph() -> QLabel:
+    """Make a label that wraps its text, which can be copied."""
+    label = QLabel()
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    label.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+    return label
+
+
+def form_in(box: QGroupBox) -> QFormLayout:
+    """Lay a box out as rows of a name and a field."""
+    form = QFormLayout(box)
+    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    return form
+
+
+def clock(seconds: float) -> str:
+    """Write a duration as minutes and seconds, or hours, minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _row(widget: QWidget) -> QHBoxLayout:
+    row = QHBoxLayout(widget)
+    row.setContentsMargins(0, 0, 0, 0)
+    return row

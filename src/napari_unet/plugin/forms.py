@@ -1,0 +1,143 @@
+"""Input fields made from the options that `napari_unet.config` defines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QSpinBox,
+    QWidget,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from napari_unet.config import Option
+
+_LARGEST = 2**31 - 1  # of a QSpinBox
+
+
+class OptionsForm(QWidget):
+    """One row per option: its name, and a field that allows what the option allows.
+
+    Parameters
+    ----------
+    options : iterable of Option
+    """
+
+    changed = Signal()
+
+    def __init__(self, options: Iterable[Option]) -> None:
+        super().__init__()
+        layout = QFormLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self._fields: dict[str, QWidget] = {}
+        for option in options:
+            field = make_field(option)
+            label = QLabel(option.name.replace("_", " "))
+            for each in (label, field):
+                each.setToolTip(f"<p>{option.help}</p>")
+            _changes(field).connect(self.changed)
+            layout.addRow(label, field)
+            self._fields[option.name] = field
+
+    def field(self, name: str) -> QWidget:
+        """Return the input field of an option."""
+        return self._fields[name]
+
+    def values(self) -> dict[str, Any]:
+        """Return what is entered, by option name."""
+        return {name: field_value(field) for name, field in self._fields.items()}
+
+
+class NumberField(QDoubleSpinBox):
+    """A number without needless zeros; the arrows change its leading digit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setDecimals(8)
+        self.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
+
+    def textFromValue(self, value: float) -> str:
+        """Write the number as short as it is."""
+        return f"{value:.6g}" if value >= 1e-4 or value == 0 else f"{value:.8f}"
+
+
+class OptionalField(QWidget):
+    """A number that can be left out by the box before it."""
+
+    changed = Signal()
+
+    def __init__(self, number: QSpinBox | NumberField) -> None:
+        super().__init__()
+        self.number = number
+        self.given = QCheckBox()
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.given)
+        layout.addWidget(number, 1)
+        number.setEnabled(False)
+        self.given.toggled.connect(number.setEnabled)
+        self.given.toggled.connect(self.changed)
+        number.valueChanged.connect(self.changed)
+
+
+def make_field(option: Option) -> QWidget:
+    """Make the input field that suits an option, with its default entered."""
+    if option.choices:
+        box = QComboBox()
+        box.addItems(option.choices)
+        box.setCurrentText(option.default)
+        return box
+    if option.type is bool:
+        check = QCheckBox()
+        check.setChecked(option.default)
+        return check
+    if option.type in (int, float):
+        number = _number(option)
+        return OptionalField(number) if option.optional else number
+    line = QLineEdit()
+    line.setText(option.default or "")
+    return line
+
+
+def field_value(field: QWidget) -> Any:
+    """Return what is entered in a field of `make_field`."""
+    if isinstance(field, OptionalField):
+        return field.number.value() if field.given.isChecked() else None
+    if isinstance(field, QCheckBox):
+        return field.isChecked()
+    if isinstance(field, QComboBox):
+        return field.currentText()
+    return field.text() if isinstance(field, QLineEdit) else field.value()
+
+
+def _changes(field: QWidget) -> Any:
+    """Return the signal of a field of `make_field` that tells of changes."""
+    if isinstance(field, OptionalField):
+        return field.changed
+    if isinstance(field, QCheckBox):
+        return field.toggled
+    if isinstance(field, QComboBox):
+        return field.currentTextChanged
+    return field.textChanged
+
+
+def _number(option: Option) -> QSpinBox | NumberField:
+    number = QSpinBox() if option.type is int else NumberField()
+    lowest = -_LARGEST if option.minimum is None else option.minimum
+    highest = _LARGEST if option.maximum is None else option.maximum
+    number.setRange(option.type(lowest), option.type(highest))
+    number.setMinimumWidth(90)
+    if option.default is not None:
+        number.setValue(option.default)
+    return number

@@ -1,0 +1,91 @@
+"""A job of the worker with its pixels: written before it, removed after it."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, Signal
+from superqt.utils import create_worker
+
+from napari_unet.plugin.pixels import remove, write_pixels
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_unet.data import Stack
+    from napari_unet.plugin.worker_client import Job, WorkerClient
+
+
+class PixelJob(QObject):
+    """Writes pixels in a background thread, then has the worker use them.
+
+    Parameters
+    ----------
+    worker : WorkerClient
+    request : dict
+        In the words of the worker's protocol.
+    pixels : dict of Path to Stack
+        What to write where before the worker starts.
+    folder : Path
+        Removed with all it holds when the job has ended.
+    """
+
+    event = Signal(object)
+    failed = Signal(str)
+    died = Signal(str)
+    ended = Signal()
+
+    def __init__(
+        self,
+        worker: WorkerClient,
+        request: dict[str, Any],
+        pixels: dict[Path, Stack],
+        folder: Path,
+    ) -> None:
+        super().__init__(worker)
+        self._worker = worker
+        self._request = request
+        self._pixels = pixels
+        self._folder = folder
+        self._cancelled = threading.Event()
+        self._job: Job | None = None
+
+    def start(self) -> None:
+        """Begin; `ended` will be the last signal."""
+        create_worker(
+            write_pixels,
+            self._pixels,
+            self._cancelled,
+            _connect={"returned": self._submit, "errored": self._on_unwritten},
+        )
+        self._pixels = {}
+
+    def stop(self) -> None:
+        """Stop as soon as it can be done without loss; `ended` follows."""
+        self._cancelled.set()
+        if self._job is not None:
+            self._worker.stop()
+
+    def _submit(self, written: bool) -> None:
+        if not written or self._cancelled.is_set():
+            self._end()
+            return
+        self._job = job = self._worker.submit(self._request)
+        job.event.connect(self.event)
+        job.failed.connect(self.failed)
+        job.died.connect(self.died)
+        job.ended.connect(self._end)
+
+    def _on_unwritten(self, error: Exception) -> None:
+        self.failed.emit(
+            f"The pixels could not be written to {self._folder} ({error}). Choose a "
+            "folder that can be written to and has room."
+        )
+        self._end()
+
+    def _end(self) -> None:
+        self._job = None
+        remove(self._folder)
+        self.ended.emit()
+        self.deleteLater()

@@ -1,0 +1,66 @@
+"""Pixels on their way between the viewer and the worker process: .npy files.
+
+A training's pixels lie in the run folder while it runs, because that is the one place
+known to have room and to be the user's; they are removed when it ends. To resume, they
+are written again from the layers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from threading import Event
+
+    from napari_unet.data import Stack
+
+_LOG = logging.getLogger(__name__)
+_CHUNK = 2**24  # bytes copied between two looks at `cancelled`
+
+
+def write_pixels(stacks: dict[Path, Stack], cancelled: Event) -> bool:
+    """Write the pixels of each stack to its file; False if it was cancelled.
+
+    Meant for a background thread: it touches no layer. Of the file, pixels are in
+    native byte order and in the order of the stack's axes.
+    """
+    for path, stack in stacks.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = np.lib.format.open_memmap(
+            path, "w+", dtype=stack.dtype.newbyteorder("="), shape=stack.shape
+        )
+        rest = (slice(None),) * (len(stack.shape) - 1)
+        step = max(1, _CHUNK * stack.shape[0] // max(1, file.nbytes))
+        for start in range(0, stack.shape[0], step):
+            if cancelled.is_set():
+                return False
+            part = slice(start, start + step)
+            file[part] = np.asarray(stack.pixels[(part, *rest)])
+        file.flush()
+    return True
+
+
+def describe(stack: Stack, path: Path) -> dict[str, Any]:
+    """Say in the words of the worker's protocol what the pixels in `path` are."""
+    return {
+        "image": str(path),
+        "axes": stack.axes,
+        "pixel_size": dict(stack.pixel_size),
+        "unit": stack.unit,
+        "name": stack.name,
+    }
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder of pixels that nobody needs any more."""
+    with contextlib.suppress(FileNotFoundError):
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:  # Windows keeps files that the worker still has open
+            _LOG.warning("%s could not be removed: %s", folder, error)

@@ -1,0 +1,121 @@
+"""What the widgets of one viewer share: the worker process and the last model."""
+
+from __future__ import annotations
+
+import weakref
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QEvent, QObject, Signal
+from qtpy.QtWidgets import QApplication, QWidget
+
+from napari_unet.errors import UNetError
+from napari_unet.plugin.worker_client import WorkerClient
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari.components import ViewerModel
+
+    from napari_unet.plugin.pixel_job import PixelJob
+
+_SESSIONS: dict[int, Session] = {}
+
+
+class Session(QObject):
+    """The worker process of a viewer and the models trained with it.
+
+    The process ends with the last widget that uses it, or with the application.
+    """
+
+    model_trained = Signal(object)
+    """The `Path` of the run folder or file of a model that was just finished."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.worker = WorkerClient(parent=self)
+        self.model: Path | None = None
+        self._job: PixelJob | None = None
+        self._users: set[int] = set()
+        if (app := QApplication.instance()) is not None:
+            app.aboutToQuit.connect(self.close)
+
+    def announce(self, model: Path) -> None:
+        """Make `model` the one that is suggested for prediction."""
+        self.model = model
+        self.model_trained.emit(model)
+
+    def start(self, job: PixelJob) -> None:
+        """Start a job; the caller has made sure with `check_free` that it can."""
+        self._job = job
+        job.ended.connect(self._on_ended)
+        job.start()
+
+    def check_free(self) -> None:
+        """Raise `UNetError` while a job, perhaps of the other widget, is at work."""
+        if self._job is not None:
+            raise UNetError(
+                "The worker is busy with another job. Wait for its end, or stop it in "
+                "its widget."
+            )
+
+    def join(self, user: QWidget) -> None:
+        """Count a widget in, and warm the worker up."""
+        self._users.add(id(user))
+        user.destroyed.connect(partial(self._leave, id(user)))
+        self.worker.start()
+
+    def leave(self, user: QWidget) -> None:
+        """Count a widget out; after the last one the worker process ends."""
+        self._leave(id(user))
+
+    def close(self) -> None:
+        """End the worker process now, its run kept."""
+        self._users.clear()
+        self.worker.shutdown(wait=True)
+
+    def _on_ended(self) -> None:
+        self._job = None
+
+    def _leave(self, user: int, _: object = None) -> None:
+        self._users.discard(user)
+        if not self._users:
+            self.worker.shutdown()
+
+
+def session_of(viewer: ViewerModel) -> Session:
+    """Return the session of a viewer; there is one for each."""
+    viewer = getattr(viewer, "__wrapped__", viewer)  # napari hands plugins a proxy
+    key = id(viewer)
+    if key not in _SESSIONS:
+        _SESSIONS[key] = Session()
+        weakref.finalize(viewer, _SESSIONS.pop, key, None)
+    return _SESSIONS[key]
+
+
+class DockedWidget(QWidget):
+    """A widget that notices when its dock is opened and closed.
+
+    napari tells a widget nothing when the user closes its dock: it takes it out of the
+    window and forgets it, and its work would go on unseen.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        super().__init__()
+        self.session = session_of(viewer)
+        self._docked = False
+
+    def event(self, event: Any) -> bool:
+        """Follow the dock."""
+        if event.type() == QEvent.Type.ParentChange:
+            if self.parent() is not None and not self._docked:
+                self._docked = True
+                self.session.join(self)
+            elif self.parent() is None and self._docked:
+                self._docked = False
+                self.on_closed()
+                self.session.leave(self)
+        return bool(super().event(event))
+
+    def on_closed(self) -> None:
+        """Stop what is at work; called when the dock was closed."""

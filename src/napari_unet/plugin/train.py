@@ -1,0 +1,295 @@
+"""The Train widget: from an image layer and a labels layer to a model."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image, Labels
+from napari.utils.notifications import show_error, show_info
+from qtpy.QtWidgets import QGridLayout, QGroupBox, QVBoxLayout
+from superqt import QCollapsible
+
+from napari_unet.config import TrainingConfig, options
+from napari_unet.data import Stack, check_pair
+from napari_unet.errors import UNetError
+from napari_unet.events import (
+    Event,
+    StepDone,
+    TrainingFinished,
+    TrainingStarted,
+    Validated,
+)
+from napari_unet.plugin import pixels, runs
+from napari_unet.plugin.choices import LayerChoice
+from napari_unet.plugin.classes_view import ClassesView
+from napari_unet.plugin.fields import (
+    BudgetField,
+    FolderField,
+    ProgressLine,
+    button,
+    choice,
+    form_in,
+    paragraph,
+)
+from napari_unet.plugin.forms import OptionsForm
+from napari_unet.plugin.layers import stack_from_layer
+from napari_unet.plugin.loss_plot import LossPlot
+from napari_unet.plugin.pixel_job import PixelJob
+from napari_unet.plugin.session import DockedWidget
+
+if TYPE_CHECKING:
+    import napari
+
+_SHOWN_ELSEWHERE = {"budget", "zero_is_unlabelled"}
+_ZERO = {"a class, such as background": False, "not annotated (scribbles)": True}
+
+
+class TrainWidget(DockedWidget):
+    """Trains a U-Net on two layers, in the worker process.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+    """
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__(napari_viewer)
+        self._viewer = napari_viewer
+        self._job: PixelJob | None = None
+        self._run: Path | None = None
+        self._died = False
+        self._best = ""
+        self._make_fields()
+        layout = QVBoxLayout(self)
+        layout.addWidget(self._data_box())
+        layout.addWidget(self._training_box())
+        layout.addLayout(self._buttons())
+        layout.addWidget(self.progress)
+        layout.addWidget(self.plot, 1)
+        layout.addWidget(self.status)
+        self._connect()
+        self._on_labels()
+        self._suggest_run()
+        self._update_buttons()
+
+    # -- what is seen --------------------------------------------------------------
+
+    def _make_fields(self) -> None:
+        self.image = LayerChoice(self._viewer, Image, "open an image first")
+        self.labels = LayerChoice(self._viewer, Labels, "open or paint labels first")
+        self.classes = ClassesView()
+        self.zero = choice(_ZERO, "What the value 0 in the labels means.")
+        self.budget = BudgetField()
+        self.run = FolderField("Folder for this run: its model, log and checkpoints.")
+        self.advanced = OptionsForm(
+            each
+            for each in options(TrainingConfig)
+            if each.name not in _SHOWN_ELSEWHERE
+        )
+        self.train_button = button("Train", "Train a U-Net on these two layers.")
+        self.stop_button = button("Stop", "Stop now and keep the best model so far.")
+        self.predict_button = button("Predict …", "Use the trained model.")
+        self.progress = ProgressLine()
+        self.plot = LossPlot()
+        self.status = paragraph()
+
+    def _data_box(self) -> QGroupBox:
+        box = QGroupBox("Data")
+        form = form_in(box)
+        form.addRow("Image", self.image)
+        form.addRow("Labels", self.labels)
+        form.addRow("Classes", self.classes)
+        form.addRow("0 means", self.zero)
+        return box
+
+    def _training_box(self) -> QGroupBox:
+        box = QGroupBox("Training")
+        form = form_in(box)
+        form.addRow("Time", self.budget)
+        form.addRow("Run folder", self.run)
+        collapsible = QCollapsible("Advanced")
+        collapsible.addWidget(self.advanced)
+        collapsible.collapse(animate=False)
+        form.addRow(collapsible)
+        return box
+
+    def _buttons(self) -> QGridLayout:
+        row = QGridLayout()
+        for column, each in enumerate(
+            (self.train_button, self.stop_button, self.predict_button)
+        ):
+            row.addWidget(each, 0, column)
+        return row
+
+    def _connect(self) -> None:
+        self.labels.chosen.connect(self._on_labels)
+        self.image.chosen.connect(self._suggest_run)
+        self.zero.currentIndexChanged.connect(self._on_options)
+        self.advanced.changed.connect(self._on_options)
+        self.classes.counted.connect(self._on_counted)
+        self.run.changed.connect(self._update_buttons)
+        self.train_button.clicked.connect(self._on_train)
+        self.stop_button.clicked.connect(self._on_stop)
+        self.predict_button.clicked.connect(self._open_predict)
+
+    def reset_choices(self, _: Any = None) -> None:
+        """Follow the layers of the viewer; napari calls it when they change."""
+        self.image.refresh()
+        self.labels.refresh()
+
+    def on_closed(self) -> None:
+        """Stop the training, its run kept, when the dock is closed."""
+        self.classes.follow(None)
+        if self._job is not None:
+            self._job.stop()
+
+    # -- what the user does --------------------------------------------------------
+
+    def _on_labels(self) -> None:
+        self.classes.follow(self.labels.layer)
+
+    def _on_options(self) -> None:
+        self.classes.set_options(
+            ignore=self.advanced.values()["ignore"],
+            zero_is_unlabelled=self.zero.currentData(),
+        )
+
+    def _on_counted(self) -> None:
+        self.zero.setEnabled(0 in self.classes.values)
+
+    def _suggest_run(self) -> None:
+        if not (self.run.edited or self._died) and self._job is None:
+            name = self.image.layer.name if self.image.layer is not None else ""
+            self.run.suggest(runs.new_run(name, datetime.now().astimezone()))
+
+    def _on_train(self) -> None:
+        try:
+            job = self._make_job()
+        except UNetError as error:
+            show_error(str(error))
+            return
+        self._job = job
+        self._died = False
+        self._best = ""
+        self.plot.clear()
+        self.progress.begin("Preparing the data …")
+        self.status.setText("")
+        job.event.connect(self._on_event)
+        job.failed.connect(self._on_failed)
+        job.died.connect(self._on_died)
+        job.ended.connect(self._on_ended)
+        self._update_buttons()
+        self.session.start(job)
+
+    def _make_job(self) -> PixelJob:
+        image, labels = self._stacks()
+        self.session.check_free()
+        self._suggest_run()  # with the time of now, unless the user named it
+        self._run = run = self.run.path()
+        stored = runs.stored_options(run)
+        config = TrainingConfig.from_dict(
+            {
+                **self.advanced.values(),
+                "budget": self.budget.text(),
+                "zero_is_unlabelled": self.zero.currentData(),
+                **(stored or {}),
+            }
+        )
+        folder = run / "pixels"
+        files = {folder / "image.npy": image, folder / "labels.npy": labels}
+        request = {
+            "do": "train",
+            **pixels.describe(image, folder / "image.npy"),
+            "labels": str(folder / "labels.npy"),
+            "labels_axes": labels.axes,
+            "labels_name": labels.name,
+            "run": str(run),
+            "options": config.to_dict(),
+            "resume": stored is not None,
+        }
+        return PixelJob(self.session.worker, request, files, folder)
+
+    def _stacks(self) -> tuple[Stack, Stack]:
+        image, labels = self.image.layer, self.labels.layer
+        if image is None:
+            raise UNetError(
+                "There is no image layer to train on. Open one, or try File ▸ Open "
+                "Sample ▸ U-Net."
+            )
+        if labels is None:
+            raise UNetError(
+                "There is no labels layer to learn from. Open those that belong to "
+                f"{image.name!r}, or add a labels layer and paint each class on it."
+            )
+        image = stack_from_layer(image)
+        same = labels.ndim == len(image.section_axes)
+        labels = stack_from_layer(labels, axes=image.section_axes if same else None)
+        check_pair(image, labels)
+        return image, labels
+
+    def _on_stop(self) -> None:
+        if self._job is not None:
+            self.stop_button.setEnabled(False)
+            self.progress.say("Stopping …")
+            self._job.stop()
+
+    def _open_predict(self) -> None:
+        self._viewer.window.add_plugin_dock_widget("napari-unet-lab", "Predict")
+
+    # -- what the worker reports ---------------------------------------------------
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, TrainingStarted):
+            self.status.setText(
+                f"Training on {event.training}, judged on {event.validation} "
+                f"({event.device}, {event.precision})."
+            )
+        elif isinstance(event, StepDone):
+            self.plot.add_loss(event.step, event.loss)
+            if self.stop_button.isEnabled():
+                text = f"step {event.step}{self._best}"
+                self.progress.show_share(event.progress, event.remaining, text)
+        elif isinstance(event, Validated) and math.isfinite(event.score):
+            self.plot.add_score(event.step, event.score)
+            if event.best:
+                self._best = f" · best score {event.smoothed:.3f}"
+        elif isinstance(event, TrainingFinished):
+            self._on_finished(event)
+
+    def _on_finished(self, event: TrainingFinished) -> None:
+        score = "" if event.score is None else f" Score {event.score:.3f}."
+        self.status.setText(event.message + score)
+        if event.model is not None:
+            self.session.announce(Path(event.model))
+        show_info(event.message)
+
+    def _on_failed(self, message: str) -> None:
+        self.status.setText(message)
+        show_error(message)
+
+    def _on_died(self, message: str) -> None:
+        if self._run is not None and runs.stored_options(self._run) is not None:
+            message += (
+                f" The run is kept in {self._run}: press Resume to go on with it."
+            )
+            self._died = True
+        self._on_failed(message)
+
+    def _on_ended(self) -> None:
+        self._job = None
+        self.progress.end()
+        if not self._died:  # else the same folder is kept, to be resumed
+            self.run.edited = False
+            self._suggest_run()
+        self._update_buttons()
+
+    def _update_buttons(self) -> None:
+        running = self._job is not None
+        resume = not running and runs.stored_options(self.run.path()) is not None
+        self.train_button.setText("Resume" if resume else "Train")
+        self.train_button.setEnabled(not running)
+        self.stop_button.setEnabled(running)
+        self.predict_button.setEnabled(not running and self.session.model is not None)

@@ -1,0 +1,145 @@
+"""Patches as they might have been: turned, stretched, bent, brighter, noisier.
+
+Image, labels and weights are drawn through one grid of sampling points, so they move
+together. Points outside the section are mirrored back in, for all three alike; no
+pixel is ever invented.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from napari_unet.config import TrainingConfig
+
+ELASTIC_SPACING = 64
+"""Pixels between the random displacements that an elastic deformation goes through."""
+
+
+class Patch(NamedTuple):
+    """A training example, or a batch of them.
+
+    Attributes
+    ----------
+    image : Tensor of float32, shape (C, Y, X)
+    labels : Tensor of int64, shape (Y, X)
+    weights : Tensor of float32, shape (Y, X)
+    """
+
+    image: torch.Tensor
+    labels: torch.Tensor
+    weights: torch.Tensor
+
+
+def sampling_points(
+    config: TrainingConfig, count: int, generator: torch.Generator
+) -> torch.Tensor:
+    """Draw where the pixels of `count` patches lie, relative to the patch's centre.
+
+    Returns
+    -------
+    Tensor of float32, shape (count, patch, patch, 2)
+        Offsets in pixels, rows before columns.
+    """
+    size = config.patch_size
+    axis = torch.arange(size, dtype=torch.float32) - (size - 1) / 2
+    offsets = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), dim=-1)
+    points = offsets.reshape(1, -1, 2) @ _linear_maps(config, count, generator)
+    points = points.reshape(count, size, size, 2)
+    if config.elastic > 0:
+        points = points + _elastic(config, count, generator)
+    return points
+
+
+def _linear_maps(
+    config: TrainingConfig, count: int, generator: torch.Generator
+) -> torch.Tensor:
+    """Draw rotations, sizes and mirrorings as matrices ``(count, 2, 2)``."""
+    angle, size, flip = torch.rand(3, count, generator=generator)
+    angle = 2 * math.pi * angle if config.rotate else torch.zeros(count)
+    size = 1 + config.scale * (2 * size - 1)
+    mirror = torch.where(flip < 0.5, -1.0, 1.0) if config.flip else torch.ones(count)
+    cosine, sine = torch.cos(angle) * size, torch.sin(angle) * size
+    rows = torch.stack([cosine, -sine], dim=-1)
+    columns = torch.stack([sine, cosine], dim=-1) * mirror[:, None]
+    return torch.stack([rows, columns], dim=1)
+
+
+def _elastic(
+    config: TrainingConfig, count: int, generator: torch.Generator
+) -> torch.Tensor:
+    """Draw smooth displacements ``(count, patch, patch, 2)``.
+
+    Random vectors on a coarse grid, bicubic in between (Ronneberger et al. 2015,
+    section 3.1).
+    """
+    size = config.patch_size
+    knots = max(3, size // ELASTIC_SPACING + 1)
+    coarse = torch.randn(count, 2, knots, knots, generator=generator) * config.elastic
+    fine = functional.interpolate(
+        coarse, size=(size, size), mode="bicubic", align_corners=True
+    )
+    return fine.permute(0, 2, 3, 1)
+
+
+def sample(section: Patch, points: torch.Tensor) -> Patch:
+    """Read a section at sampling points: linearly the image, nearest the rest.
+
+    Parameters
+    ----------
+    section : Patch
+        A whole section, of any dtypes.
+    points : Tensor of float32, shape (Y, X, 2)
+        Rows and columns in the section; mirrored where they lie outside.
+    """
+    height, width = section.labels.shape
+    rows = _mirror(points[..., 0], height)
+    columns = _mirror(points[..., 1], width)
+    top, left = int(rows.min()), int(columns.min())
+    bottom, right = int(rows.max()) + 2, int(columns.max()) + 2
+    window = section.image[:, top:bottom, left:right].float()
+    spread = torch.tensor([window.shape[2] - 1, window.shape[1] - 1]).clamp(min=1)
+    grid = torch.stack([columns - left, rows - top], dim=-1) * (2 / spread) - 1
+    image = functional.grid_sample(
+        window[None], grid[None], padding_mode="border", align_corners=True
+    )[0]
+    nearest = (rows.round().long() * width + columns.round().long()).flatten()
+    return Patch(
+        image,
+        section.labels.flatten()[nearest].view(rows.shape).long(),
+        section.weights.flatten()[nearest].view(rows.shape).float(),
+    )
+
+
+def _mirror(place: torch.Tensor, length: int) -> torch.Tensor:
+    """Fold coordinates into ``0 … length - 1`` by mirroring at the outer pixels."""
+    if length == 1:
+        return torch.zeros_like(place)
+    period = 2 * (length - 1)
+    place = place.remainder(period)
+    return torch.minimum(place, period - place)
+
+
+def vary_intensity(
+    images: torch.Tensor, config: TrainingConfig, generator: torch.Generator
+) -> torch.Tensor:
+    """Change brightness and contrast of each image, and add noise.
+
+    Parameters
+    ----------
+    images : Tensor of float32, shape (N, C, Y, X)
+        Normalised, so that 1 is a standard deviation of the whole image.
+    """
+    if config.intensity == 0:
+        return images
+    shape = (len(images), 1, 1, 1)
+    brightness, contrast = torch.randn(2, *shape, generator=generator)
+    noise = torch.rand(shape, generator=generator)
+    grain = torch.randn(images.shape, generator=generator)
+    strength = config.intensity
+    images = images * (1 + strength * contrast.clamp(-2, 2) / 2) + strength * brightness
+    return images + strength * noise * grain

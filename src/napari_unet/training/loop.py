@@ -1,0 +1,410 @@
+"""The training loop, top to bottom: batch, forward, backward, validate, keep."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.optim.swa_utils import AveragedModel
+
+from napari_unet.config import PredictionConfig, TrainingConfig, seconds
+from napari_unet.data.stack import Stack
+from napari_unet.errors import TrainingError
+from napari_unet.evaluation.overlap import OverlapScores, count_confusion, overlap_scores
+from napari_unet.events import (
+    CheckpointSaved,
+    Event,
+    StepDone,
+    TrainingFinished,
+    TrainingStarted,
+    Validated,
+)
+from napari_unet.model import Model
+from napari_unet.networks import build_network
+from napari_unet.networks.compute import choose_device, choose_dtype, dtype_name
+from napari_unet.prediction.engine import Predictor, predict_sections
+from napari_unet.training.dataset import Dataset, network_config
+from napari_unet.training.losses import weighted_cross_entropy
+from napari_unet.training.run import Progress, RunFolder, versions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+VALIDATIONS = 20
+"""How often a training is judged, evenly over its budget."""
+
+WARM_UP = 0.05
+"""Share of the budget over which the learning rate rises."""
+
+_SMOOTHING = 0.5  # weight of the newest score in the running average
+
+
+class Trainer:
+    """One training: its data, network, optimiser and progress.
+
+    Parameters
+    ----------
+    image, labels : Stack
+    config : TrainingConfig
+    run : Path, optional
+        The run folder; without one the run is kept in memory only.
+    resume : bool
+        Whether to go on with the run that the folder holds.
+    overwrite : bool
+        Whether a run in the folder may be replaced.
+    should_stop : callable
+        Asked after every step.
+    """
+
+    def __init__(
+        self,
+        image: Stack,
+        labels: Stack,
+        config: TrainingConfig,
+        run: Path | None = None,
+        *,
+        resume: bool = False,
+        overwrite: bool = False,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._started = time.monotonic()
+        self.config = config
+        self.image = image
+        self.should_stop = should_stop
+        self.device = choose_device(config)
+        self.dtype = choose_dtype(config, self.device)
+        self.data = Dataset(image, labels, config)
+        self.network_config = network_config(
+            config, image.n_channels, self.data.classes.n
+        )
+        self.progress = Progress()
+        self.best: Model | None = None
+        self._build()
+        self.run = RunFolder(run) if run else None
+        if self.run and resume:
+            self._resume(self.run)
+        elif self.run:
+            self.run.create(self._record(labels), overwrite=overwrite)
+
+    def _build(self) -> None:
+        config = self.config
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            network = build_network(self.network_config)
+        self.network = network.to(self.device, memory_format=torch.channels_last)
+        self.average = AveragedModel(
+            self.network, multi_avg_fn=self._move_average, use_buffers=True
+        )
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(),
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            fused=self.device.type != "mps",
+        )
+
+    def _move_average(
+        self, averages: list[torch.Tensor], values: list[torch.Tensor], count: Any
+    ) -> None:
+        """Average the weights; the first steps, which matter least, over fewer."""
+        number = float(count)
+        decay = min(self.config.averaging, (1 + number) / (10 + number))
+        if averages[0].is_floating_point():
+            torch._foreach_lerp_(averages, values, 1 - decay)
+        else:
+            torch._foreach_copy_(averages, values)
+
+    # -- the loop ------------------------------------------------------------------
+
+    def events(self) -> Iterator[Event]:
+        """Train, yielding events; each is in the log before it is seen."""
+        for event in self._events():
+            if self.run:
+                self.run.append(event)
+            yield event
+
+    def _events(self) -> Iterator[Event]:
+        yield self._start_event()
+        checkpointed = time.monotonic()
+        reason = ""
+        try:
+            while not (reason := self._reason_to_end()):
+                yield self._step()
+                if self._validation_due():
+                    yield self._validate()
+                pause = time.monotonic() - checkpointed
+                if self.run and pause >= self.config.checkpoint_every:
+                    yield self._checkpoint(self.run)
+                    checkpointed = time.monotonic()
+        except KeyboardInterrupt:
+            reason = "stopped"
+        except _NotFiniteError as error:
+            if self.best is None:
+                raise TrainingError(str(error)) from None
+            yield self._finish("not finite", str(error))
+            return
+        if self.best is None or self.progress.best_step < self.progress.step:
+            yield self._validate()
+        if self.run:
+            yield self._checkpoint(self.run)
+        yield self._finish(reason)
+
+    def _reason_to_end(self) -> str:
+        patience = self.config.patience
+        if self.should_stop():
+            return "stopped"
+        if patience is not None and self.progress.stale >= patience:
+            return "no progress"
+        if self._share_done() >= 1:
+            return "budget" if self.config.steps is None else "steps"
+        return ""
+
+    def _share_done(self) -> float:
+        if self.config.steps is not None:
+            return self.progress.step / self.config.steps
+        return self._elapsed() / seconds(self.config.budget)
+
+    def _elapsed(self) -> float:
+        return self.progress.elapsed + time.monotonic() - self._started
+
+    def _step(self) -> StepDone:
+        rate = self._set_learning_rate()
+        step = self.progress.step + 1
+        batch = self.data.batch(step)
+        loss = self._forward(step, batch)
+        if not math.isfinite(value := loss.item()):
+            raise _NotFiniteError(
+                f"The loss became {value} in step {step} and the training stopped. "
+                "The model is the best one before that step. A lower learning_rate or "
+                "precision fp32 may help; look for extreme pixel values in the image."
+            )
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.average.update_parameters(self.network)
+        self.progress.step = step
+        share, elapsed = self._share_done(), self._elapsed()
+        remaining = max(0.0, elapsed / share - elapsed) if share else 0.0
+        return StepDone(step, value, rate, min(share, 1.0), elapsed, remaining)
+
+    def _set_learning_rate(self) -> float:
+        """Rise linearly, then fall as half a cosine."""
+        share = self._share_done()
+        if share < WARM_UP:
+            factor = 0.05 + 0.95 * share / WARM_UP
+        else:
+            factor = 0.5 + 0.5 * math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP))
+        rate = self.config.learning_rate * max(factor, 1e-3)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        return rate
+
+    def _forward(self, step: int, batch: Any) -> torch.Tensor:
+        self.network.train()
+        images, labels, weights = (each.to(self.device) for each in batch)
+        half = self.dtype == torch.bfloat16
+        with torch.random.fork_rng(enabled=self.config.dropout > 0):
+            if self.config.dropout:
+                torch.manual_seed(self.config.seed * 2**32 + step)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+                logits = self.network(images)
+        return weighted_cross_entropy(logits.float(), labels, weights)
+
+    # -- judging and keeping -------------------------------------------------------
+
+    def _validation_due(self) -> bool:
+        due = math.floor(self._share_done() * VALIDATIONS)
+        if due <= self.progress.validations or self._share_done() >= 1:
+            return False
+        self.progress.validations = due
+        return True
+
+    def _validate(self) -> Event:
+        """Judge the averaged weights on whole sections, and keep the best."""
+        progress = self.progress
+        if not self.data.split.validation:
+            self._keep_best()
+            return Validated(progress.step, math.nan, {}, {}, {}, {}, math.nan, math.nan, True)
+        loss, scores = self._score()
+        before = scores.mean_iou if progress.smoothed is None else progress.smoothed
+        progress.smoothed = before + _SMOOTHING * (scores.mean_iou - before)
+        best = progress.best is None or progress.smoothed >= progress.best
+        progress.stale = 0 if best else progress.stale + 1
+        if best:
+            progress.best = progress.smoothed
+            self._keep_best()
+        by_class = {scored.name: scored for scored in scores.classes}
+        return Validated(
+            progress.step,
+            loss,
+            {name: scored.iou for name, scored in by_class.items()},
+            {name: scored.dice for name, scored in by_class.items()},
+            {name: scored.precision for name, scored in by_class.items()},
+            {name: scored.recall for name, scored in by_class.items()},
+            scores.mean_iou,
+            progress.smoothed,
+            best,
+        )
+
+    def _score(self) -> tuple[float, OverlapScores]:
+        compute = PredictionConfig(self.config.device, self.config.precision)
+        predictor = Predictor(self.average.module, self.network_config, compute)
+        stack = Stack(self.data.validation_image, "ZCYX")
+        plan = predictor.plan(stack.section_shape, None)
+        confusion = np.zeros((self.data.classes.n,) * 2, np.int64)
+        surprise, pixels = 0.0, 0
+        for result in predict_sections(
+            predictor, stack, _as_float32, plan, probabilities=True
+        ):
+            if isinstance(result, int):
+                continue
+            assert result.probabilities is not None
+            truth = self.data.validation_labels[result.index]
+            confusion += count_confusion(result.labels, truth, len(confusion))
+            rows, columns = np.nonzero(truth < len(confusion))
+            found = result.probabilities[truth[rows, columns], rows, columns]
+            surprise -= float(np.log(np.maximum(found, 1e-7)).sum())
+            pixels += len(rows)
+        return surprise / pixels, overlap_scores(confusion, self.data.classes.names)
+
+    def _keep_best(self) -> None:
+        self.progress.best_step = self.progress.step
+        network = copy.deepcopy(self.average.module).cpu().eval()
+        self.best = Model(
+            network.to(memory_format=torch.contiguous_format),
+            self.network_config,
+            self.data.classes,
+            pixel_size=dict(self.image.pixel_size),
+            unit=self.image.unit,
+            name=self.run.path.name if self.run else self.image.name,
+            history={
+                "options": self.config.to_dict(),
+                "data": self.data.digest,
+                "step": self.progress.step,
+                "score": self.progress.best,
+                "versions": versions(),
+            },
+        )
+        if self.run:
+            self.best.save(self.run.model)
+
+    def _checkpoint(self, run: RunFolder) -> CheckpointSaved:
+        tensors = _flat("network", self.network.state_dict())
+        tensors |= _flat("average", self.average.state_dict())
+        for number, state in self.optimizer.state_dict()["state"].items():
+            tensors |= _flat(f"optimizer.{number}", state)
+        run.save_last(replace(self.progress, elapsed=self._elapsed()), tensors)
+        return CheckpointSaved(self.progress.step, str(run.last))
+
+    def _resume(self, run: RunFolder) -> None:
+        recorded = run.config()
+        if recorded["data"]["sha256"] != self.data.digest:
+            raise TrainingError(
+                f"{run.path} was trained on other pixels than these: give the same "
+                "image and labels, or start a new run."
+            )
+        last = run.load_last()
+        if last is None:
+            run.rewind_log(0)
+            return
+        self.progress, tensors = last
+        self.network.load_state_dict(_below("network", tensors))
+        self.average.load_state_dict(_below("average", tensors))
+        numbers = range(len(list(self.network.parameters())))
+        states = {number: _below(f"optimizer.{number}", tensors) for number in numbers}
+        optimizer = self.optimizer.state_dict()
+        self.optimizer.load_state_dict({**optimizer, "state": states})
+        if run.model.exists() and self.progress.best_step:
+            self.best = Model.load(run.model)
+        run.rewind_log(self.progress.step)
+
+    # -- words ---------------------------------------------------------------------
+
+    def _record(self, labels: Stack) -> dict[str, Any]:
+        training, validation = self.data.split.describe()
+        return {
+            "options": self.config.to_dict(),
+            "network": self.network_config.to_dict(),
+            "classes": self.data.classes.to_dict(),
+            "data": {
+                "image": _describe(self.image),
+                "labels": _describe(labels),
+                "sha256": self.data.digest,
+            },
+            "split": {"training": training, "validation": validation},
+            "versions": versions(),
+        }
+
+    def _start_event(self) -> TrainingStarted:
+        return TrainingStarted(
+            str(self.run.path) if self.run else None,
+            self.device.type,
+            dtype_name(self.dtype),
+            self.progress.step,
+            list(self.data.classes.values),
+            *self.data.split.describe(),
+        )
+
+    def _finish(self, reason: str, message: str = "") -> TrainingFinished:
+        assert self.best is not None
+        words = {
+            "budget": "The time is used up.",
+            "steps": "All steps are done.",
+            "stopped": "Stopped.",
+            "no progress": "Stopped early: the score no longer rises.",
+        }
+        if not message:
+            where = f" It is {self.run.model}." if self.run else ""
+            message = (
+                f"{words[reason]} The best model is that of step "
+                f"{self.progress.best_step} of {self.progress.step}.{where}"
+            )
+        return TrainingFinished(
+            str(self.run.model) if self.run else None,
+            self.progress.step,
+            self.progress.best_step,
+            self.progress.best,
+            reason,
+            message,
+        )
+
+
+class _NotFiniteError(Exception):
+    """The loss is no number any more."""
+
+
+def _as_float32(section: np.ndarray) -> np.ndarray:
+    return section.astype(np.float32)
+
+
+def _flat(prefix: str, tensors: dict[str, Any]) -> dict[str, torch.Tensor]:
+    return {
+        f"{prefix}.{name}": tensor.detach().cpu().contiguous()
+        for name, tensor in tensors.items()
+    }
+
+
+def _below(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    start = f"{prefix}."
+    return {
+        name.removeprefix(start): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(start)
+    }
+
+
+def _describe(stack: Stack) -> dict[str, Any]:
+    return {
+        "source": str(stack.source) if stack.source else None,
+        "name": stack.name,
+        "shape": list(stack.shape),
+        "axes": stack.axes,
+        "dtype": str(stack.dtype),
+        "pixel_size": dict(stack.pixel_size),
+        "unit": stack.unit,
+    }

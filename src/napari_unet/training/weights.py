@@ -1,0 +1,107 @@
+"""How much each pixel counts in the loss (Ronneberger et al. 2015, equation 2)."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+from skimage.measure import label
+
+from napari_unet.data.masks import IGNORE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+LARGEST_CLASS_WEIGHT = 10.0
+"""Bound on the weight of a rare class: beyond it a few pixels would steer the training."""
+
+
+def class_weights(counts: Sequence[int], balance: bool) -> NDArray[np.float32]:
+    """Return the weight w_c of each class.
+
+    Parameters
+    ----------
+    counts : sequence of int
+        Annotated pixels of each class.
+    balance : bool
+        Whether all classes weigh the same in all, however many pixels they have.
+
+    Returns
+    -------
+    ndarray of float32, shape (classes,)
+        1 everywhere without balance. With it inversely proportional to the counts,
+        with a mean of 1 over the pixels.
+    """
+    pixels = np.asarray(counts, dtype=np.float64)
+    if not balance:
+        return np.ones(len(pixels), np.float32)
+    weights = pixels.sum() / (len(pixels) * np.maximum(pixels, 1))
+    return np.minimum(weights, LARGEST_CLASS_WEIGHT).astype(np.float32)
+
+
+def weight_map(
+    labels: NDArray[np.uint8],
+    weights: NDArray[np.float32],
+    border_weight: float,
+    sigma: float,
+) -> NDArray[np.float16]:
+    """Compute w(x) = w_c(x) + w_0 exp(-(d_1(x) + d_2(x))² / 2σ²).
+
+    d_1 and d_2 are the distances of a pixel to the nearest and to the second nearest
+    object of another class than its own; the objects of a class are its 4-connected
+    components. So the gaps between cells count more whichever value, 0 or 255, the
+    gap has in the mask.
+
+    Parameters
+    ----------
+    labels : ndarray of uint8, shape (Y, X)
+        Class indices, `IGNORE` where not annotated.
+    weights : ndarray of float32, shape (classes,)
+        The weight w_c of each class.
+    border_weight : float
+        w_0; 0 leaves the second term out.
+    sigma : float
+        σ in pixels.
+
+    Returns
+    -------
+    ndarray of float16, shape (Y, X)
+        0 where not annotated.
+    """
+    table = np.zeros(256, np.float32)
+    table[: len(weights)] = weights
+    total = table[labels]
+    if border_weight > 0:
+        gap = _two_nearest(labels, reach=math.ceil(4 * sigma))
+        closeness = border_weight * np.exp(-np.square(gap) / (2 * sigma**2))
+        total += np.where(labels == IGNORE, 0, closeness)
+    return total.astype(np.float16)
+
+
+def _two_nearest(labels: NDArray[np.uint8], reach: int) -> NDArray[np.float32]:
+    """Return d_1 + d_2 of each pixel, infinite where d_2 is more than `reach`."""
+    nearest = np.full(labels.shape, np.inf, np.float32)
+    second = nearest.copy()
+    regions = label(labels, connectivity=1, background=-1)
+    for index, box in enumerate(ndimage.find_objects(regions), start=1):
+        # The term vanishes beyond 4σ, so only the surroundings of a region matter.
+        window = tuple(
+            slice(max(side.start - reach, 0), side.stop + reach) for side in box
+        )
+        inside = regions[window] == index
+        own = labels[window][inside][0]
+        if own == IGNORE:
+            continue
+        distance = ndimage.distance_transform_edt(~inside).astype(np.float32)
+        distance[(labels[window] == own) | (distance > reach)] = np.inf
+        np.minimum(
+            second[window],
+            np.maximum(nearest[window], distance),
+            out=second[window],
+        )
+        np.minimum(nearest[window], distance, out=nearest[window])
+    return nearest + second

@@ -1,0 +1,252 @@
+"""Runs training and prediction in a process of its own, for the widgets.
+
+``python -m napari_unet.worker`` reads requests from standard input and writes the
+events of `napari_unet.events` to standard output, one JSON object a line each::
+
+    {"do": "train", "image": PATH, "labels": PATH, "axes": "ZYX", "run": FOLDER, ...}
+    {"do": "predict", "model": PATH, "image": PATH, "labels": PATH, ...}
+    {"do": "stop"}
+
+A request is answered by events, then by `Ready`. The end of standard input, which comes
+also when the process at its other end dies, stops the job at hand and ends the process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import traceback
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import numpy as np
+
+from napari_unet.data import open_stack
+from napari_unet.errors import UNetError
+from napari_unet.events import Event, Failed, PredictionFinished, Ready
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from napari_unet.data import Classes, Stack
+
+    Request = dict[str, Any]
+    Stop = Callable[[], bool]
+
+_NICENESS = 10  # keeps the viewer fluid: 99 % of its frames within 32 instead of 47 ms
+
+
+class Inbox:
+    """Requests in the order they came, each with the switch that stops it.
+
+    Parameters
+    ----------
+    lines : iterable of str
+        Read in a thread, so that "stop" is heard while a job runs.
+    """
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines = lines
+        self._jobs: queue.SimpleQueue[tuple[Request, threading.Event] | None]
+        self._jobs = queue.SimpleQueue()
+        self._newest = threading.Event()
+        threading.Thread(target=self._read, name="requests", daemon=True).start()
+
+    def __iter__(self) -> Iterator[tuple[Request, Stop]]:
+        while (job := self._jobs.get()) is not None:
+            request, stop = job
+            yield request, stop.is_set
+
+    def _read(self) -> None:
+        for line in filter(str.strip, self._lines):
+            request = _parse(line)
+            if request["do"] == "stop":
+                self._newest.set()
+            else:
+                self._newest = threading.Event()
+                self._jobs.put((request, self._newest))
+        self._newest.set()
+        self._jobs.put(None)
+
+
+class Outbox:
+    """Writes events as lines; falls silent when nobody reads them any more."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._closed = False
+
+    def send(self, event: Event) -> None:
+        """Write one event at once."""
+        if self._closed:
+            return
+        try:
+            self._stream.write(event.to_json() + "\n")
+            self._stream.flush()
+        except OSError:  # the viewer is gone; the job still ends in good order
+            self._closed = True
+
+
+def train(request: Request, stop: Stop) -> Iterator[Event]:
+    """Train on the pixels that a request names; yields the events of the training."""
+    from napari_unet.config import TrainingConfig
+    from napari_unet.training import train_events
+
+    image = _stack(request)
+    labels = replace(
+        open_stack(request["labels"], axes=request.get("labels_axes")),
+        name=request.get("labels_name", ""),
+        source=None,
+    )
+    config = TrainingConfig.from_dict(request.get("options", {}))
+    yield from train_events(
+        image,
+        labels,
+        config,
+        run=Path(request["run"]),
+        should_stop=stop,
+        resume=request.get("resume", False),
+    )
+
+
+def predict(request: Request, stop: Stop) -> Iterator[Event]:
+    """Predict into .npy files; yields the events of the prediction.
+
+    The last event is `PredictionFinished` only if it was not stopped: the files are
+    complete then.
+    """
+    from napari_unet.config import PredictionConfig
+    from napari_unet.model import Model
+    from napari_unet.prediction import predict_events
+
+    model = Model.load(request["model"])
+    stack = _stack(request)
+    results = Results(stack, model.classes, request)
+    config = PredictionConfig.from_dict(request.get("options", {}))
+    wanted = results.probabilities is not None
+    for event in predict_events(
+        model, stack, config, results.keep, probabilities=wanted, should_stop=stop
+    ):
+        if isinstance(event, PredictionFinished):
+            results.flush()
+            event = PredictionFinished(request["labels"], request.get("probabilities"))
+        yield event
+
+
+class Results:
+    """Labels and probabilities of a stack, in memory-mapped .npy files.
+
+    Attributes
+    ----------
+    labels : memmap, shape (..., Y, X)
+        In the type of the mask; the other axes are those of the stack without C.
+    probabilities : memmap of float32, shape (classes, ..., Y, X), or None
+    """
+
+    def __init__(self, stack: Stack, classes: Classes, request: Request) -> None:
+        lengths = dict(zip(stack.axes, stack.shape, strict=True))
+        loops = [lengths[axis] for axis in stack.section_axes if axis not in "YX"]
+        shape = (*loops, *stack.section_shape)
+        self.labels = _create(request["labels"], classes.dtype, shape)
+        self.probabilities = None
+        if path := request.get("probabilities"):
+            self.probabilities = _create(path, "float32", (classes.n, *shape))
+
+    def keep(
+        self, index: int, labels: np.ndarray, probabilities: np.ndarray | None
+    ) -> None:
+        """Store the section of an index, counted in C order over the looped axes."""
+        height, width = labels.shape
+        self.labels.reshape(-1, height, width)[index] = labels
+        if self.probabilities is not None and probabilities is not None:
+            classes = len(probabilities)
+            self.probabilities.reshape(classes, -1, height, width)[:, index] = (
+                probabilities
+            )
+
+    def flush(self) -> None:
+        """See to it that the files hold everything."""
+        self.labels.flush()
+        if self.probabilities is not None:
+            self.probabilities.flush()
+
+
+def serve(inbox: Inbox, outbox: Outbox) -> None:
+    """Answer requests until there are no more."""
+    jobs = {"train": train, "predict": predict}
+    outbox.send(Ready())
+    for request, stop in inbox:
+        try:
+            if request["do"] not in jobs:
+                raise UNetError(request.get("wrong", f"{request['do']!r} is unknown."))
+            for event in jobs[request["do"]](request, stop):
+                outbox.send(event)
+        except UNetError as error:
+            outbox.send(Failed(str(error), type(error).__name__))
+        except Exception as error:  # noqa: BLE001  a job may fail in any way; say how
+            outbox.send(_unexpected(error))
+        outbox.send(Ready())
+
+
+def main() -> None:
+    """Run the worker on this process's standard input and output."""
+    if sys.platform != "win32":
+        os.nice(_NICENESS)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us through the viewer
+    requests, answers = _take_pipes()
+    inbox = Inbox(requests)
+    import torch  # noqa: F401  now, so that the first job need not wait for it
+
+    serve(inbox, Outbox(answers))
+
+
+def _take_pipes() -> tuple[TextIO, TextIO]:
+    """Keep standard input and output for us; what libraries print goes to stderr."""
+    requests = os.fdopen(os.dup(0), encoding="utf-8")
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    with open(os.devnull) as nothing:  # noqa: PTH123
+        os.dup2(nothing.fileno(), 0)
+    os.dup2(2, 1)
+    return requests, answers
+
+
+def _parse(line: str) -> Request:
+    try:
+        request = json.loads(line)
+        return {**request, "do": str(request["do"])}
+    except (ValueError, TypeError, KeyError):
+        return {"do": "", "wrong": f"This is not a request: {line.strip()[:200]}"}
+
+
+def _stack(request: Request) -> Stack:
+    """Open the image under the name the user knows it by."""
+    return replace(
+        open_stack(request["image"], axes=request.get("axes")),
+        pixel_size=request.get("pixel_size", {}),
+        unit=request.get("unit"),
+        name=request.get("name", ""),
+        source=None,
+    )
+
+
+def _create(path: str, dtype: str, shape: tuple[int, ...]) -> np.memmap:
+    return np.lib.format.open_memmap(path, "w+", dtype=np.dtype(dtype), shape=shape)
+
+
+def _unexpected(error: Exception) -> Failed:
+    message = f"{type(error).__name__}: {error}"
+    if isinstance(error, MemoryError) or "out of memory" in message.lower():
+        message = (
+            "There was not enough memory. Close other programs, or choose a smaller "
+            f"batch, patch or tile under Advanced. ({message})"
+        )
+    return Failed(message, type(error).__name__, traceback.format_exc())
+
+
+if __name__ == "__main__":
+    main()
