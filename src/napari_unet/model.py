@@ -1,6 +1,7 @@
 """A trained network and all that is needed to use it, in one file.
 
-The file is in the safetensors format: weights, and a JSON text. Reading it runs no code.
+The file is in the safetensors format: weights and a JSON text. Reading it runs no
+code.
 """
 
 from __future__ import annotations

@@ -70,7 +70,8 @@ def _first_mean(pixels: np.ndarray) -> np.ndarray:
     """Return a value near each channel's mean, which keeps the sums exact."""
     planes = pixels.reshape(len(pixels), -1).astype(np.float64)
     planes = np.where(np.isfinite(planes), planes, 0)
-    return planes.mean(axis=1)
+    means: np.ndarray = planes.mean(axis=1)
+    return means
 
 
 def _column(values: np.ndarray) -> np.ndarray:

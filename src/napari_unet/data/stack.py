@@ -326,7 +326,7 @@ def open_stack(path: str | Path, *, axes: str | None = None) -> Stack:
     else:
         from napari_unet.data.tiff import open_tiff
 
-        stack = open_tiff(path)
+        return open_tiff(path, axes)
     return stack if axes is None else relabel(stack, axes)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.data.axes import normal_axes
+from napari_unet.data.axes import check_axes, normal_axes
 from napari_unet.data.calibration import Calibration, read_calibration
 from napari_unet.data.ifds import walk_ifds
 from napari_unet.data.lazy import Lazy, as_format_error
@@ -53,6 +53,7 @@ def open_tiff(path: Path, axes: str | None = None, *, decode: bool = True) -> St
             series = file.series[0]
             _check_complete(file, series, path)
             shape, letters = _dimensions(series, ome, path, axes)
+            check_axes(letters, shape, str(path))
             pixels = _pixels(file, series, shape, path)
             facts = read_calibration(file, ome)
             remarks = (*ome.remarks, *_remarks(file, series, ifds_loop))
@@ -211,20 +212,14 @@ def _check_size(series: Any, file_size: int, path: Path) -> None:
 def _dimensions(
     series: Any, ome: OmeHeader, path: Path, axes: str | None
 ) -> tuple[tuple[int, ...], str]:
-    """Shape and axes; axes of length 1 are left out unless we wrote them ourselves."""
-    if ome.axes and axes is None:
-        lengths = dict(
-            zip(
-                series.get_axes(squeeze=False),
-                series.get_shape(squeeze=False),
-                strict=True,
-            )
-        )
-        if math.prod(lengths.values()) == math.prod(
-            lengths.get(a, 0) for a in ome.axes
-        ):
-            return tuple(int(lengths[axis]) for axis in ome.axes), ome.axes
+    """Shape and axes, those of length 1 as we noted them when we wrote the file."""
     shape = tuple(int(length) for length in series.shape)
+    if ome.axes and len(axes or ome.axes) == len(ome.axes):
+        expanded = series.get_axes(squeeze=False), series.get_shape(squeeze=False)
+        lengths = {axis: int(length) for axis, length in zip(*expanded, strict=True)}
+        noted = tuple(lengths.get(axis, 0) for axis in ome.axes)
+        if math.prod(noted) == math.prod(shape):
+            return noted, normal_axes(axes or ome.axes)
     return shape, normal_axes(axes) if axes else _letters(series.axes, shape, path)
 
 

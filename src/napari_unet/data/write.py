@@ -99,6 +99,7 @@ def write_stack(
     try:
         with temporary.open("xb") as file:
             _write(file, planes, options)
+            next(planes, None)  # complains if there are more planes than expected
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

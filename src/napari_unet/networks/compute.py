@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from napari_unet.config import ComputeConfig
 from napari_unet.errors import ConfigError
+
+if TYPE_CHECKING:
+    from napari_unet.config import ComputeConfig
 
 
 def choose_device(config: ComputeConfig) -> torch.device:
@@ -53,8 +56,13 @@ def _fast_in_bf16(device: torch.device) -> bool:
     if device.type == "mps":
         return False
     # Without these instructions a processor emulates bfloat16, slower than float32.
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
+
+
+def channels_last(network: nn.Module) -> None:
+    """Lay the weights out as convolutions on a CPU and on tensor cores like it."""
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def fold_batch_norm(network: nn.Module) -> nn.Module:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from napari_unet.config import NetworkConfig
 from napari_unet.networks.unet import build_network
+
+if TYPE_CHECKING:
+    from napari_unet.config import NetworkConfig
 
 
 @dataclass(frozen=True)

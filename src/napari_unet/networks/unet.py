@@ -7,10 +7,14 @@ convolutions, so that the output is as large as the input, and normalises batche
 
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
 import torch
 from torch import nn
 
-from napari_unet.config import NetworkConfig
+if TYPE_CHECKING:
+    from napari_unet.config import NetworkConfig
 
 
 def build_network(config: NetworkConfig) -> UNet:
@@ -37,7 +41,7 @@ class UNet(nn.Module):
         self.encoder = nn.ModuleList(map(double_convolution, inputs, widths))
         self.pool = nn.MaxPool2d(2)
         self.dropout = nn.Dropout2d(config.dropout)
-        upwards = list(zip(widths[:-1], widths[1:], strict=True))[::-1]
+        upwards = list(pairwise(widths))[::-1]
         self.up = nn.ModuleList(
             nn.ConvTranspose2d(deep, shallow, 2, stride=2) for shallow, deep in upwards
         )

@@ -122,6 +122,7 @@ class ClassesView(QWidget):
 
     def _empty(self) -> None:
         while (item := self._grid.takeAt(0)) is not None:
+            item.widget().hide()  # it goes for good only when the event loop runs
             item.widget().deleteLater()
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtWidgets import (
+    QAbstractSpinBox,
     QComboBox,
     QDoubleSpinBox,
     QFileDialog,
@@ -17,10 +18,12 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QProgressBar,
     QPushButton,
+    QScrollArea,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
+from superqt import QCollapsible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -144,6 +147,37 @@ class ProgressLine(QWidget):
         self.words.setText("")
 
 
+class ScrollingColumn(QScrollArea):
+    """Scrolls its widget up and down, and is always as wide as the widget needs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QScrollArea.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        content = QWidget()
+        content.installEventFilter(self)
+        self.setWidget(content)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Follow changes of the layout, and scroll where the wheel would edit."""
+        if watched is not self.widget():
+            if event.type() == QEvent.Type.Wheel and not watched.hasFocus():
+                event.ignore()
+                return True
+        elif event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Show):
+            bar = self.verticalScrollBar().sizeHint().width()
+            self.setMinimumWidth(self.widget().minimumSizeHint().width() + bar)
+        return bool(super().eventFilter(watched, event))
+
+    def spare_from_wheel(self) -> None:
+        """Let the wheel change only the field that was clicked, once all are there."""
+        for kind in (QComboBox, QAbstractSpinBox):
+            for field in self.widget().findChildren(kind):
+                field.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+                field.installEventFilter(self)
+
+
 def button(text: str, hint: str) -> QPushButton:
     """Make a button with a tooltip."""
     made = QPushButton(text)
@@ -174,6 +208,23 @@ def form_in(box: QGroupBox) -> QFormLayout:
     form = QFormLayout(box)
     form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     return form
+
+
+def folded(title: str, content: QWidget) -> QCollapsible:
+    """Put a widget below a title that unfolds it."""
+    section = QCollapsible(title, expandedIcon="▾", collapsedIcon="▸")
+    section.addWidget(content)
+    section.collapse(animate=False)
+    section.layout().setContentsMargins(0, 0, 0, 0)
+    section.content().layout().setContentsMargins(0, 0, 0, 0)
+    return section
+
+
+def at_top(text: str) -> QLabel:
+    """Make the name of a field of several lines, level with the first one."""
+    label = QLabel(text)
+    label.setAlignment(Qt.AlignmentFlag.AlignTop)
+    return label
 
 
 def clock(seconds: float) -> str:

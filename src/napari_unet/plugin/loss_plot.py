@@ -32,7 +32,8 @@ class LossPlot(QWidget):
         self._timer = QTimer(self, singleShot=True, interval=_PAUSE)
         self._timer.timeout.connect(self.update)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setMinimumHeight(140)
+        self.setMinimumHeight(130)
+        self.setMaximumHeight(280)
         self.setToolTip(
             "<p>Loss: how wrong the network is on the patches it learns from. "
             "Score: mean IoU on sections held out from training; 1 is perfect.</p>"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QThreadPool, Signal
 from superqt.utils import create_worker
 
 from napari_unet.plugin.pixels import remove, write_pixels
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from napari_unet.data import Stack
     from napari_unet.plugin.worker_client import Job, WorkerClient
+
+_PATIENCE = 2000  # milliseconds
 
 
 class PixelJob(QObject):
@@ -31,7 +33,7 @@ class PixelJob(QObject):
         Removed with all it holds when the job has ended.
     """
 
-    event = Signal(object)
+    reported = Signal(object)
     failed = Signal(str)
     died = Signal(str)
     ended = Signal()
@@ -67,12 +69,18 @@ class PixelJob(QObject):
         if self._job is not None:
             self._worker.stop()
 
+    def abandon(self) -> None:
+        """Remove the pixels now, when no event loop is left to end the job."""
+        self._cancelled.set()
+        QThreadPool.globalInstance().waitForDone(_PATIENCE)
+        remove(self._folder)
+
     def _submit(self, written: bool) -> None:
         if not written or self._cancelled.is_set():
             self._end()
             return
         self._job = job = self._worker.submit(self._request)
-        job.event.connect(self.event)
+        job.reported.connect(self.reported)
         job.failed.connect(self.failed)
         job.died.connect(self.died)
         job.ended.connect(self._end)

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from napari.utils.notifications import show_error
-from qtpy.QtWidgets import QCheckBox, QGroupBox, QHBoxLayout, QVBoxLayout
-from superqt import QCollapsible
+from qtpy.QtWidgets import QCheckBox, QGroupBox, QHBoxLayout
 
 from napari_unet.config import PredictionConfig, options
 from napari_unet.data import Classes
@@ -18,7 +17,7 @@ from napari_unet.events import Event, PredictionFinished, PredictionStarted, Til
 from napari_unet.model import find_model, read_info
 from napari_unet.plugin import pixels
 from napari_unet.plugin.choices import LayerChoice
-from napari_unet.plugin.fields import ProgressLine, button, form_in, paragraph
+from napari_unet.plugin.fields import ProgressLine, button, folded, form_in, paragraph
 from napari_unet.plugin.forms import OptionsForm
 from napari_unet.plugin.layers import stack_from_layer
 from napari_unet.plugin.models import ModelChoice, describe
@@ -44,7 +43,7 @@ class PredictWidget(DockedWidget):
         self._job: PixelJob | None = None
         self._target: Target | None = None
         self._make_fields()
-        layout = QVBoxLayout(self)
+        layout = self.column()
         layout.addWidget(self._data_box())
         row = QHBoxLayout()
         row.addWidget(self.predict_button)
@@ -77,12 +76,9 @@ class PredictWidget(DockedWidget):
         form = form_in(box)
         form.addRow("Image", self.image)
         form.addRow("Model", self.model)
-        form.addRow("", self.about)
+        form.addRow(self.about)
         form.addRow("Result", self.probabilities)
-        collapsible = QCollapsible("Advanced")
-        collapsible.addWidget(self.advanced)
-        collapsible.collapse(animate=False)
-        form.addRow(collapsible)
+        form.addRow(folded("Advanced", self.advanced))
         return box
 
     def _connect(self) -> None:
@@ -120,7 +116,7 @@ class PredictWidget(DockedWidget):
             return
         self.progress.begin("Preparing the image …")
         self.status.setText("")
-        job.event.connect(self._on_event)
+        job.reported.connect(self._on_event)
         job.failed.connect(self._on_failed)
         job.died.connect(self._on_failed)
         job.ended.connect(self._on_ended)

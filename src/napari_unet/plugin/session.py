@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QObject, Signal
-from qtpy.QtWidgets import QApplication, QWidget
+from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
 
 from napari_unet.errors import UNetError
+from napari_unet.plugin.fields import ScrollingColumn
 from napari_unet.plugin.worker_client import WorkerClient
 
 if TYPE_CHECKING:
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 
     from napari_unet.plugin.pixel_job import PixelJob
 
-_SESSIONS: dict[int, Session] = {}
+_SESSIONS: dict[int, Session] = {}  # by the id of the viewer
+_ALL: weakref.WeakSet[Session] = weakref.WeakSet()
 
 
 class Session(QObject):
@@ -32,13 +35,14 @@ class Session(QObject):
     """The `Path` of the run folder or file of a model that was just finished."""
 
     def __init__(self) -> None:
-        super().__init__()
+        app = QApplication.instance()
+        super().__init__(app)  # lives on while the worker of a closed viewer ends
         self.worker = WorkerClient(parent=self)
         self.model: Path | None = None
         self._job: PixelJob | None = None
         self._users: set[int] = set()
-        if (app := QApplication.instance()) is not None:
-            app.aboutToQuit.connect(self.close)
+        app.aboutToQuit.connect(self.close)
+        _ALL.add(self)
 
     def announce(self, model: Path) -> None:
         """Make `model` the one that is suggested for prediction."""
@@ -72,7 +76,11 @@ class Session(QObject):
     def close(self) -> None:
         """End the worker process now, its run kept."""
         self._users.clear()
+        if self._job is not None:
+            self._job.stop()
         self.worker.shutdown(wait=True)
+        if self._job is not None:  # its pixels were still being written
+            self._job.abandon()
 
     def _on_ended(self) -> None:
         self._job = None
@@ -93,6 +101,13 @@ def session_of(viewer: ViewerModel) -> Session:
     return _SESSIONS[key]
 
 
+@atexit.register
+def _close_all() -> None:
+    """End the workers of a script that never ran the application's event loop."""
+    for session in _ALL:
+        session.close()
+
+
 class DockedWidget(QWidget):
     """A widget that notices when its dock is opened and closed.
 
@@ -104,12 +119,21 @@ class DockedWidget(QWidget):
         super().__init__()
         self.session = session_of(viewer)
         self._docked = False
+        self._column = ScrollingColumn()
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(self._column)
+
+    def column(self) -> QVBoxLayout:
+        """Return the layout to fill; it scrolls, so that no window is too small."""
+        return QVBoxLayout(self._column.widget())
 
     def event(self, event: Any) -> bool:
         """Follow the dock."""
         if event.type() == QEvent.Type.ParentChange:
             if self.parent() is not None and not self._docked:
                 self._docked = True
+                self._column.spare_from_wheel()
                 self.session.join(self)
             elif self.parent() is None and self._docked:
                 self._docked = False

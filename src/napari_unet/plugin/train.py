@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
 from napari.utils.notifications import show_error, show_info
-from qtpy.QtWidgets import QGridLayout, QGroupBox, QVBoxLayout
-from superqt import QCollapsible
+from qtpy.QtWidgets import QGridLayout, QGroupBox
 
 from napari_unet.config import TrainingConfig, options
 from napari_unet.data import Stack, check_pair
@@ -29,8 +28,10 @@ from napari_unet.plugin.fields import (
     BudgetField,
     FolderField,
     ProgressLine,
+    at_top,
     button,
     choice,
+    folded,
     form_in,
     paragraph,
 )
@@ -63,13 +64,14 @@ class TrainWidget(DockedWidget):
         self._died = False
         self._best = ""
         self._make_fields()
-        layout = QVBoxLayout(self)
+        layout = self.column()
         layout.addWidget(self._data_box())
         layout.addWidget(self._training_box())
         layout.addLayout(self._buttons())
         layout.addWidget(self.progress)
-        layout.addWidget(self.plot, 1)
+        layout.addWidget(self.plot)
         layout.addWidget(self.status)
+        layout.addStretch(1)
         self._connect()
         self._on_labels()
         self._suggest_run()
@@ -101,7 +103,7 @@ class TrainWidget(DockedWidget):
         form = form_in(box)
         form.addRow("Image", self.image)
         form.addRow("Labels", self.labels)
-        form.addRow("Classes", self.classes)
+        form.addRow(at_top("Classes"), self.classes)
         form.addRow("0 means", self.zero)
         return box
 
@@ -110,10 +112,7 @@ class TrainWidget(DockedWidget):
         form = form_in(box)
         form.addRow("Time", self.budget)
         form.addRow("Run folder", self.run)
-        collapsible = QCollapsible("Advanced")
-        collapsible.addWidget(self.advanced)
-        collapsible.collapse(animate=False)
-        form.addRow(collapsible)
+        form.addRow(folded("Advanced", self.advanced))
         return box
 
     def _buttons(self) -> QGridLayout:
@@ -177,7 +176,7 @@ class TrainWidget(DockedWidget):
         self.plot.clear()
         self.progress.begin("Preparing the data …")
         self.status.setText("")
-        job.event.connect(self._on_event)
+        job.reported.connect(self._on_event)
         job.failed.connect(self._on_failed)
         job.died.connect(self._on_died)
         job.ended.connect(self._on_ended)
@@ -237,7 +236,9 @@ class TrainWidget(DockedWidget):
             self._job.stop()
 
     def _open_predict(self) -> None:
-        self._viewer.window.add_plugin_dock_widget("napari-unet-lab", "Predict")
+        self._viewer.window.add_plugin_dock_widget(
+            "napari-unet-lab", "Predict", tabify=True
+        )
 
     # -- what the worker reports ---------------------------------------------------
 

@@ -8,7 +8,7 @@ import sys
 from collections import deque
 from typing import Any
 
-from qtpy.QtCore import QObject, QProcess, QProcessEnvironment, QTimer, Signal
+from qtpy.QtCore import QObject, QProcess, QProcessEnvironment, Qt, QTimer, Signal
 
 from napari_unet.events import Event, Failed, Ready
 
@@ -22,7 +22,7 @@ _SIGKILL = 9
 class Job(QObject):
     """One request at work. `ended` is its last signal, whatever happened before."""
 
-    event = Signal(object)
+    reported = Signal(object)
     """An `napari_unet.events.Event` that reports on the work."""
     failed = Signal(str)
     """The request ended in an error: the sentence for the user."""
@@ -79,7 +79,10 @@ class WorkerClient(QObject):
         process.readyReadStandardOutput.connect(self._read_events)
         process.readyReadStandardError.connect(self._read_errors)
         process.finished.connect(self._on_finished)
-        process.errorOccurred.connect(self._on_error)
+        # Queued, for it may come from within start(), before anybody listens to a job.
+        process.errorOccurred.connect(
+            self._on_error, Qt.ConnectionType.QueuedConnection
+        )
         self._process = process
         self._errors.clear()
         process.start(self._command[0], list(self._command[1:]))
@@ -163,7 +166,7 @@ class WorkerClient(QObject):
                 _LOG.error("%s", event.details)
             self._job.failed.emit(event.message)
         else:
-            self._job.event.emit(event)
+            self._job.reported.emit(event)
 
     def _read_errors(self) -> None:
         if self._process is not None:

@@ -1,6 +1,21 @@
 """From an image and a model to labels and probabilities."""
 
-from napari_unet.prediction.engine import predict_events
-from napari_unet.prediction.output import predict, predict_to_files
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_unet.prediction.engine import predict_events
+    from napari_unet.prediction.output import predict, predict_to_files
 
 __all__ = ["predict", "predict_events", "predict_to_files"]
+
+
+def __getattr__(name: str) -> object:
+    """Load a name when it is first used, so that the tile plan needs no torch."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    room = "engine" if name == "predict_events" else "output"
+    value: object = getattr(import_module(f"{__name__}.{room}"), name)
+    return value

@@ -5,17 +5,17 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from napari_unet.config import ComputeConfig, NetworkConfig, PredictionConfig
-from napari_unet.data.normalisation import Normalisation, measure_normalisation
+from napari_unet.data.normalisation import measure_normalisation
 from napari_unet.errors import ModelError
 from napari_unet.events import Event, PredictionFinished, PredictionStarted, TilesDone
 from napari_unet.networks import measure_geometry
 from napari_unet.networks.compute import (
+    channels_last,
     choose_device,
     choose_dtype,
     dtype_name,
@@ -26,6 +26,9 @@ from napari_unet.prediction.plan import Plan, Tile, mirror, plan_tiles
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from numpy.typing import NDArray
+
+    from napari_unet.config import ComputeConfig, NetworkConfig, PredictionConfig
     from napari_unet.data.stack import Stack
     from napari_unet.model import Model
 
@@ -69,9 +72,8 @@ class Predictor:
         self.config = config
         self.device = choose_device(compute)
         self.dtype = choose_dtype(compute, self.device)
-        self.network = fold_batch_norm(network).to(
-            self.device, self.dtype, memory_format=torch.channels_last
-        )
+        self.network = fold_batch_norm(network).to(self.device, self.dtype)
+        channels_last(self.network)
 
     def __call__(self, windows: np.ndarray) -> torch.Tensor:
         """Return the logits ``(N, classes, Y, X)`` of windows ``(N, C, Y, X)``."""
@@ -95,7 +97,7 @@ class Predictor:
 def predict_sections(
     predictor: Predictor,
     stack: Stack,
-    normalise: Normalisation,
+    normalise: Callable[[NDArray[Any]], NDArray[np.float32]],
     plan: Plan,
     *,
     probabilities: bool = False,
@@ -111,9 +113,7 @@ def predict_sections(
     """
     batch_size = max(1, 2**18 // math.prod(plan.window))
     sections: dict[int, _OpenSection] = {}
-    jobs = (
-        (index, tile) for index in range(stack.n_sections) for tile in plan.tiles
-    )
+    jobs = ((index, tile) for index in range(stack.n_sections) for tile in plan.tiles)
     while batch := list(itertools.islice(jobs, batch_size)):
         for index in dict.fromkeys(index for index, _ in batch):
             if index not in sections:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import queue
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -20,6 +19,7 @@ from napari_unet.prediction.engine import predict_events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
     from types import TracebackType
 
     from numpy.typing import ArrayLike, NDArray
@@ -173,7 +173,7 @@ def predict_to_files(
     ModelError
         If the stack does not have the channels that the model expects.
     """
-    paths = output_paths(stack, folder)
+    paths = output_paths(stack.source.name if stack.source else stack.name, folder)
     if not probabilities:
         paths = paths[:1]
     check_absent(paths, overwrite=overwrite)
@@ -208,9 +208,9 @@ def predict_to_files(
     yield PredictionFinished(*map(str, paths))
 
 
-def output_paths(stack: Stack, folder: Path) -> list[Path]:
-    """Return the files for labels and for probabilities of a stack."""
-    stem = stack.source.name if stack.source else stack.name or "prediction"
+def output_paths(name: str, folder: Path) -> list[Path]:
+    """Return the files for labels and for probabilities of an image of that name."""
+    stem = name or "prediction"
     for ending in (".tiff", ".tif", ".png", ".npy", ".stk", ".ome"):
         if stem.lower().endswith(ending):
             stem = stem[: -len(ending)]
@@ -260,9 +260,7 @@ class _SectionWriter:
             _WAITING
         )
         self._pool = ThreadPoolExecutor(1)
-        self._writing = self._pool.submit(
-            write_stack, path, self._planes(), **options
-        )
+        self._writing = self._pool.submit(write_stack, path, self._planes(), **options)
 
     def __enter__(self) -> _SectionWriter:
         return self

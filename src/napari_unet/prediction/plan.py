@@ -18,8 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 MARGIN = 8
-"""Mirrored pixels at the true border: enough that the border is not worse than the rest,
-few enough to cost little."""
+"""Mirrored pixels at the true border: few, so that they cost little."""
 
 
 @dataclass(frozen=True)

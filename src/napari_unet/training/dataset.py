@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from skimage.measure import block_reduce
 
+from napari_unet.config import NetworkConfig
 from napari_unet.data.masks import IGNORE, Classes, check_pair, find_classes
 from napari_unet.data.normalisation import measure_normalisation
 from napari_unet.errors import TrainingError
@@ -25,11 +26,11 @@ from napari_unet.training.weights import class_weights, weight_map
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_unet.config import NetworkConfig, TrainingConfig
+    from napari_unet.config import TrainingConfig
     from napari_unet.data.stack import Stack
 
 FEW_SECTIONS = 4
-"""With fewer sections than this, rows of each are held out rather than whole sections."""
+"""With fewer sections than this, rows of each are held out instead of sections."""
 
 _BLOCK = 8  # pixels; patches are centred on blocks that hold an annotated pixel
 
@@ -129,9 +130,11 @@ class Dataset:
         pixels, indices, self.digest = _read(image, labels, self.classes)
         self.split = self._split(indices, image.section_shape[0], image.n_channels)
         rows = slice(*self.split.validation_rows)
-        self.validation_image = np.stack(
-            [pixels[index][:, rows] for index in self.split.validation]
-        ) if self.split.validation else np.empty(0, np.float16)
+        self.validation_image = (
+            np.stack([pixels[index][:, rows] for index in self.split.validation])
+            if self.split.validation
+            else np.empty(0, np.float16)
+        )
         self.validation_labels = [
             indices[index][rows] for index in self.split.validation
         ]
@@ -159,17 +162,17 @@ class Dataset:
         self._images = [torch.from_numpy(pixels[i][:, rows]) for i in kept]
         self._blocks = [np.argwhere(_annotated_blocks(each)) for each in self._labels]
         self._weights: list[torch.Tensor | None] = [None] * len(kept)
-        counts = sum(np.bincount(each.ravel(), minlength=256) for each in self._labels)
-        missing = np.flatnonzero(counts[: self.classes.n] == 0)
+        counts = np.zeros(self.classes.n, np.int64)
+        for each in self._labels:
+            counts += np.bincount(each.ravel(), minlength=256)[: self.classes.n]
+        missing = np.flatnonzero(counts == 0)
         if missing.size:
             values = [self.classes.values[index] for index in missing]
             raise TrainingError(
                 f"The mask values {values} occur only in the part held out for "
                 "validation: annotate them in more sections, or hold out less."
             )
-        self._class_weights = class_weights(
-            counts[: self.classes.n], self.config.class_balance
-        )
+        self._class_weights = class_weights(counts, self.config.class_balance)
 
     def batch(self, step: int) -> Patch:
         """Draw the patches of a step; the same for the same seed and step.
@@ -223,8 +226,6 @@ def network_config(
     config: TrainingConfig, channels: int, classes: int
 ) -> NetworkConfig:
     """Return the network that a training on such data builds."""
-    from napari_unet.config import NetworkConfig
-
     return NetworkConfig(channels, classes, config.depth, config.width, config.dropout)
 
 
@@ -238,11 +239,11 @@ def _read(
     for index in range(labels.n_sections):
         mask = labels.section(index)
         encoded = classes.encode(mask[0])
-        digest.update(np.ascontiguousarray(mask))
+        digest.update(mask.tobytes())
         if (encoded == IGNORE).all():
             continue
         section = image.section(index)
-        digest.update(np.ascontiguousarray(section))
+        digest.update(section.tobytes())
         pixels[index] = normalise(section).astype(np.float16)
         indices[index] = encoded
     return pixels, indices, digest.hexdigest()

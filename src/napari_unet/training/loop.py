@@ -15,7 +15,11 @@ from torch.optim.swa_utils import AveragedModel
 from napari_unet.config import PredictionConfig, TrainingConfig, seconds
 from napari_unet.data.stack import Stack
 from napari_unet.errors import TrainingError
-from napari_unet.evaluation.overlap import OverlapScores, count_confusion, overlap_scores
+from napari_unet.evaluation.overlap import (
+    OverlapScores,
+    count_confusion,
+    overlap_scores,
+)
 from napari_unet.events import (
     CheckpointSaved,
     Event,
@@ -26,7 +30,12 @@ from napari_unet.events import (
 )
 from napari_unet.model import Model
 from napari_unet.networks import build_network
-from napari_unet.networks.compute import choose_device, choose_dtype, dtype_name
+from napari_unet.networks.compute import (
+    channels_last,
+    choose_device,
+    choose_dtype,
+    dtype_name,
+)
 from napari_unet.prediction.engine import Predictor, predict_sections
 from napari_unet.training.dataset import Dataset, network_config
 from napari_unet.training.losses import weighted_cross_entropy
@@ -97,9 +106,12 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             network = build_network(self.network_config)
-        self.network = network.to(self.device, memory_format=torch.channels_last)
+        self.network = network.to(self.device)
+        channels_last(self.network)
         self.average = AveragedModel(
-            self.network, multi_avg_fn=self._move_average, use_buffers=True
+            self.network,
+            multi_avg_fn=self._move_average,  # type: ignore[arg-type]
+            use_buffers=True,
         )
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(),
@@ -136,7 +148,7 @@ class Trainer:
             while not (reason := self._reason_to_end()):
                 yield self._step()
                 if self._validation_due():
-                    yield self._validate()
+                    yield from self._validate()
                 pause = time.monotonic() - checkpointed
                 if self.run and pause >= self.config.checkpoint_every:
                     yield self._checkpoint(self.run)
@@ -148,8 +160,8 @@ class Trainer:
                 raise TrainingError(str(error)) from None
             yield self._finish("not finite", str(error))
             return
-        if self.best is None or self.progress.best_step < self.progress.step:
-            yield self._validate()
+        if self.progress.validated < self.progress.step or self.best is None:
+            yield from self._validate()
         if self.run:
             yield self._checkpoint(self.run)
         yield self._finish(reason)
@@ -224,12 +236,16 @@ class Trainer:
         self.progress.validations = due
         return True
 
-    def _validate(self) -> Event:
-        """Judge the averaged weights on whole sections, and keep the best."""
+    def _validate(self) -> Iterator[Validated]:
+        """Judge the averaged weights on whole sections, and keep the best.
+
+        Where nothing is held out the newest weights count as the best.
+        """
         progress = self.progress
+        progress.validated = progress.step
         if not self.data.split.validation:
             self._keep_best()
-            return Validated(progress.step, math.nan, {}, {}, {}, {}, math.nan, math.nan, True)
+            return
         loss, scores = self._score()
         before = scores.mean_iou if progress.smoothed is None else progress.smoothed
         progress.smoothed = before + _SMOOTHING * (scores.mean_iou - before)
@@ -239,7 +255,7 @@ class Trainer:
             progress.best = progress.smoothed
             self._keep_best()
         by_class = {scored.name: scored for scored in scores.classes}
-        return Validated(
+        yield Validated(
             progress.step,
             loss,
             {name: scored.iou for name, scored in by_class.items()},
@@ -276,7 +292,7 @@ class Trainer:
         self.progress.best_step = self.progress.step
         network = copy.deepcopy(self.average.module).cpu().eval()
         self.best = Model(
-            network.to(memory_format=torch.contiguous_format),
+            network,
             self.network_config,
             self.data.classes,
             pixel_size=dict(self.image.pixel_size),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
+
 from torch.nn import functional
 
 from napari_unet.data.masks import IGNORE
+
+if TYPE_CHECKING:
+    import torch
 
 
 def weighted_cross_entropy(

@@ -6,7 +6,6 @@ import importlib.metadata
 import json
 import platform
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.errors import OutputExistsError, TrainingError
@@ -14,6 +13,8 @@ from napari_unet.files import replacing, write_text
 from napari_unet.model import MODEL_FILE
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
 
     from napari_unet.events import Event
@@ -33,6 +34,8 @@ class Progress:
         Seconds spent.
     validations : int
         How many twentieths of the budget have been validated.
+    validated : int
+        Step of the last validation.
     best_step : int
         Step of the best model so far.
     best, smoothed : float or None
@@ -44,6 +47,7 @@ class Progress:
     step: int = 0
     elapsed: float = 0.0
     validations: int = 0
+    validated: int = -1
     best_step: int = 0
     best: float | None = None
     smoothed: float | None = None

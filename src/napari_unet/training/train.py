@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.config import TrainingConfig
 from napari_unet.data.stack import Stack, as_stack
+from napari_unet.errors import ConfigError
 from napari_unet.training.loop import Trainer
+from napari_unet.training.run import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,12 +19,14 @@ if TYPE_CHECKING:
     from napari_unet.events import Event
     from napari_unet.model import Model
 
+_MAY_CHANGE = {"budget", "steps", "patience", "checkpoint_every", "device", "precision"}
+
 
 def train(
     image: Stack | str | Path | ArrayLike,
     labels: Stack | str | Path | ArrayLike,
     *,
-    budget: str | float = "3m",
+    budget: str | float | None = None,
     steps: int | None = None,
     run: str | Path | None = None,
     axes: str | None = None,
@@ -42,8 +46,9 @@ def train(
         any number type.
     labels : array, Stack, str or Path
         The mask, one value per pixel: the image's shape without channels.
-    budget : str or float
-        Time to train for: ``"90s"``, ``"3m"``, ``"1h"``, or a number of seconds.
+    budget : str or float, optional
+        Time to train for: ``"90s"``, ``"3m"`` (the default), ``"1h"``, or a number of
+        seconds.
     steps : int, optional
         Steps to train for, instead of a time. The same steps, seed and machine give
         the same weights.
@@ -53,7 +58,8 @@ def train(
         The axes of `image`, one letter per dimension out of ``TZCYX``; read from a
         file, and told from the shape where that is clear.
     resume : bool
-        Whether to go on with the run in `run`.
+        Whether to go on with the run in `run`, with its options; of those only
+        `budget`, `steps` and those of the machine may be others.
     overwrite : bool
         Whether a run in `run` may be replaced.
     on_event : callable
@@ -82,14 +88,16 @@ def train(
     --------
     >>> model = train(image, labels, budget="2m")  # doctest: +SKIP
     """
-    config = TrainingConfig.from_dict(
-        {"budget": str(budget), "steps": steps, **options}
-    )
+    if budget is not None:
+        options["budget"] = str(budget)
+    if steps is not None:
+        options["steps"] = steps
+    folder = Path(run) if run else None
     trainer = Trainer(
         as_stack(image, axes=axes),
-        _labels(labels),
-        config,
-        Path(run) if run else None,
+        as_stack(labels),
+        training_config(options, folder if resume else None),
+        folder,
         resume=resume,
         overwrite=overwrite,
     )
@@ -131,5 +139,28 @@ def train_events(
     ).events()
 
 
-def _labels(labels: Stack | str | Path | ArrayLike) -> Stack:
-    return as_stack(labels)
+def training_config(given: dict[str, Any], resumed: Path | None) -> TrainingConfig:
+    """Complete the options given: by those of the resumed run, or by the defaults.
+
+    Raises
+    ------
+    ConfigError
+        If an option is unknown or out of range, or is another one than the run to be
+        resumed was started with.
+    TrainingError
+        If there is no run to resume.
+    """
+    if resumed is None:
+        return TrainingConfig.from_dict(given)
+    recorded: dict[str, Any] = RunFolder(resumed).config()["options"]
+    changed = [
+        f"{name} was {recorded.get(name)!r}, not {value!r}"
+        for name, value in given.items()
+        if name not in _MAY_CHANGE and value != recorded.get(name)
+    ]
+    if changed:
+        raise ConfigError(
+            f"The run in {resumed} was started with other options: "
+            f"{'; '.join(changed)}. Leave these out to resume it, or start a new run."
+        )
+    return TrainingConfig.from_dict({**recorded, **given})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LARGEST_CLASS_WEIGHT = 10.0
-"""Bound on the weight of a rare class: beyond it a few pixels would steer the training."""
+"""Bound on a rare class's weight: beyond it a few pixels would steer the training."""
 
 
-def class_weights(counts: Sequence[int], balance: bool) -> NDArray[np.float32]:
+def class_weights(
+    counts: Sequence[int] | NDArray[np.integer[Any]], balance: bool
+) -> NDArray[np.float32]:
     """Return the weight w_c of each class.
 
     Parameters
@@ -40,7 +42,8 @@ def class_weights(counts: Sequence[int], balance: bool) -> NDArray[np.float32]:
     if not balance:
         return np.ones(len(pixels), np.float32)
     weights = pixels.sum() / (len(pixels) * np.maximum(pixels, 1))
-    return np.minimum(weights, LARGEST_CLASS_WEIGHT).astype(np.float32)
+    bounded: NDArray[np.float32] = np.minimum(weights, LARGEST_CLASS_WEIGHT, dtype="f4")
+    return bounded
 
 
 def weight_map(

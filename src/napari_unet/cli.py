@@ -1,0 +1,407 @@
+"""The command ``napari-unet``: train, predict, evaluate, info, demo.
+
+Exit code 0 when all went well, 1 when something failed, 2 for wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from napari_unet.config import PredictionConfig, TrainingConfig, options
+from napari_unet.errors import ConfigError, UNetError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_unet.config import Config
+    from napari_unet.console import Face
+    from napari_unet.data import Stack
+
+MODEL = "run folder or .safetensors file"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    parser = build_parser()
+    given = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.DEBUG if given.debug else logging.ERROR)
+    try:
+        code: int = given.command(given)
+        return code
+    except UNetError as error:
+        if given.debug:
+            raise
+        _complain(str(error))
+        return 2 if isinstance(error, ConfigError) else 1
+    except KeyboardInterrupt:
+        _complain("Interrupted.")
+        return 1
+    except BrokenPipeError:
+        # Whoever read our output has left; say nothing more into the closed pipe.
+        sys.stdout = None
+        return 1
+    except Exception as error:
+        if given.debug:
+            raise
+        _complain(f"{type(error).__name__}: {error} (--debug shows where).")
+        return 1
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="napari-unet", description="U-Net segmentation of microscopy stacks."
+    )
+    parser.add_argument("--version", action=_Version)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_train(commands)
+    _add_predict(commands)
+    _add_evaluate(commands)
+    _add_info(commands)
+    _add_demo(commands)
+    return parser
+
+
+# -- train ---------------------------------------------------------------------------
+
+
+def _add_train(commands: Any) -> None:
+    parser = _command(
+        commands, "train", _train, "train a network on an annotated image"
+    )
+    parser.add_argument("image", type=Path, help="image: file, or folder of sections")
+    parser.add_argument(
+        "labels", type=Path, help="its mask: file, or folder of sections"
+    )
+    parser.add_argument("--run", type=Path, required=True, help="folder for the run")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the run in that folder"
+    )
+    _add_common(parser, overwrite="replace a run that is in that folder")
+    _add_options(parser, TrainingConfig)
+
+
+def _train(given: argparse.Namespace) -> int:
+    from napari_unet.console import show, stop_on_interrupt
+    from napari_unet.events import TrainingFinished
+    from napari_unet.training import train_events
+    from napari_unet.training.train import training_config
+
+    chosen = _chosen(given, TrainingConfig)
+    config = training_config(chosen, given.run if given.resume else None)
+    image = _open(given.image, given)
+    labels = _open(given.labels, given, axes=False)
+    with stop_on_interrupt() as stop:
+        events = train_events(
+            image,
+            labels,
+            config,
+            run=given.run,
+            resume=given.resume,
+            overwrite=given.overwrite,
+            should_stop=stop.is_set,
+        )
+        last = show(events, _face(given), "Training")
+    assert isinstance(last, TrainingFinished)
+    _say(given, last.message)
+    return 1 if last.reason == "not finite" else 0
+
+
+# -- predict -------------------------------------------------------------------------
+
+
+def _add_predict(commands: Any) -> None:
+    parser = _command(commands, "predict", _predict, "predict images with a model")
+    parser.add_argument("model", type=Path, help=MODEL)
+    parser.add_argument(
+        "input", type=Path, nargs="+", help="images: files, or folders of sections"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="folder for <stem>.labels.tif and <stem>.prob.tif",
+    )
+    parser.add_argument(
+        "--probabilities", action="store_true", help="write probabilities as well"
+    )
+    _add_common(parser, overwrite="replace results that are in that folder")
+    _add_options(parser, PredictionConfig)
+
+
+def _predict(given: argparse.Namespace) -> int:
+    from napari_unet.console import stop_on_interrupt
+    from napari_unet.model import Model
+
+    config = PredictionConfig.from_dict(_chosen(given, PredictionConfig))
+    model = Model.load(given.model)
+    _refuse_same_output(given)
+    failed = 0
+    with stop_on_interrupt() as stop:
+        for path in given.input:
+            try:
+                _predict_one(given, model, config, path, stop.is_set)
+            except ConfigError:
+                raise
+            except UNetError as error:
+                if given.debug:
+                    raise
+                _complain(str(error))
+                failed += 1
+            if stop.is_set():
+                _complain(f"Stopped at {path}; what was finished before is kept.")
+                return 1
+    return 1 if failed else 0
+
+
+def _predict_one(
+    given: argparse.Namespace, model: Any, config: Any, path: Path, should_stop: Any
+) -> None:
+    from napari_unet.console import show
+    from napari_unet.events import PredictionFinished
+    from napari_unet.prediction import predict_to_files
+
+    events = predict_to_files(
+        model,
+        _open(path, given),
+        given.out,
+        config,
+        probabilities=given.probabilities,
+        overwrite=given.overwrite,
+        should_stop=should_stop,
+    )
+    last = show(events, _face(given), path.name)
+    if isinstance(last, PredictionFinished):
+        _say(given, "\n".join(filter(None, [last.labels, last.probabilities])))
+
+
+def _refuse_same_output(given: argparse.Namespace) -> None:
+    from napari_unet.prediction.output import output_paths
+
+    seen: dict[Path, Path] = {}
+    for path in given.input:
+        labels, _ = output_paths(path.name, given.out)
+        if labels in seen:
+            raise ConfigError(
+                f"{seen[labels]} and {path} would both be written to {labels}: predict "
+                "them into different folders."
+            )
+        seen[labels] = path
+
+
+# -- evaluate, info, demo ------------------------------------------------------------
+
+
+def _add_evaluate(commands: Any) -> None:
+    parser = _command(commands, "evaluate", _evaluate, "score a prediction")
+    parser.add_argument(
+        "prediction", type=Path, help="labels in mask values, or probabilities"
+    )
+    parser.add_argument("truth", type=Path, help="the mask it should equal")
+    parser.add_argument("--ignore", type=int, help="mask value that is not scored")
+    parser.add_argument(
+        "--cell-value", type=int, help="mask value of cells (default: the highest)"
+    )
+    parser.add_argument(
+        "--membranes",
+        action=argparse.BooleanOptionalAction,
+        help="score membranes by V_rand and V_info (default: when there are 2 classes)",
+    )
+    _add_common(parser)
+
+
+def _evaluate(given: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from napari_unet.data import open_stack
+    from napari_unet.evaluation import evaluate
+
+    truth = _open(given.truth, given, axes=False)
+    prediction = open_stack(given.prediction)
+    if prediction.n_sections != truth.n_sections:
+        prediction = _select(prediction, given)
+    scores = evaluate(
+        prediction,
+        truth,
+        ignore=given.ignore,
+        membranes=given.membranes,
+        cell_value=given.cell_value,
+    )
+    if given.json:
+        _write(json.dumps(scores.to_dict()))
+    else:
+        Console().print(scores.table())
+    return 0
+
+
+def _add_info(commands: Any) -> None:
+    parser = _command(commands, "info", _info, "describe an image, a model or a run")
+    parser.add_argument("file", type=Path, help=f"image, or {MODEL}")
+    _add_common(parser)
+
+
+def _info(given: argparse.Namespace) -> int:
+    facts = _facts(given.file, given)
+    if given.json:
+        _write(json.dumps(facts))
+        return 0
+    for name, value in facts.items():
+        text = json.dumps(value, ensure_ascii=False)
+        _write(f"{name + ':':14} {value if isinstance(value, str) else text}")
+    return 0
+
+
+def _facts(path: Path, given: argparse.Namespace) -> dict[str, Any]:
+    from napari_unet.model import MODEL_FILE, read_info
+
+    is_run = (path / "config.json").exists() or (path / MODEL_FILE).exists()
+    if is_run or path.suffix == ".safetensors":
+        return read_info(path)
+    stack = _open(path, given)
+    return {
+        "name": stack.name,
+        "axes": stack.axes,
+        "shape": list(stack.shape),
+        "dtype": str(stack.dtype),
+        "pixel_size": dict(stack.pixel_size),
+        "unit": stack.unit,
+        "channels": list(stack.channel_names) or stack.n_channels,
+        "sections": stack.n_sections,
+        "remarks": list(stack.remarks),
+    }
+
+
+def _add_demo(commands: Any) -> None:
+    parser = _command(
+        commands, "demo", _demo, "train, predict and score, and look at the result"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("demo"), help="folder (default: demo)"
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        help="folder with train-volume.tif and train-labels.tif "
+        "(default: a synthetic EM stack)",
+    )
+    parser.add_argument("--budget", default="2m", help="time to train (default: 2m)")
+    parser.add_argument(
+        "--window",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="show the result in napari, or without a display its picture",
+    )
+    _add_common(parser)
+
+
+def _demo(given: argparse.Namespace) -> int:
+    from napari_unet.demo import run_demo
+
+    run_demo(given.out, given.data, given.budget, _face(given), window=given.window)
+    return 0
+
+
+# -- what the commands share ---------------------------------------------------------
+
+
+def _command(commands: Any, name: str, function: Any, text: str) -> Any:
+    parser = commands.add_parser(name, help=text, description=f"{text.capitalize()}.")
+    parser.set_defaults(command=function)
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser, overwrite: str = "") -> None:
+    if overwrite:
+        parser.add_argument("--overwrite", action="store_true", help=overwrite)
+    parser.add_argument("--axes", help="axes of the image, such as ZYX or TZCYX")
+    parser.add_argument(
+        "--sections",
+        type=_section_range,
+        metavar="FROM:TO",
+        help="only these sections, counted from 0, TO not included",
+    )
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    parser.add_argument("--json", action="store_true", help="print JSON, one per line")
+    parser.add_argument("--debug", action="store_true", help="show where errors arise")
+
+
+def _add_options(parser: argparse.ArgumentParser, config: type[Config]) -> None:
+    """Make a flag of each option; only those given appear in the result."""
+    group = parser.add_argument_group("options")
+    for each in options(config):
+        how: dict[str, Any] = {"help": each.help, "default": argparse.SUPPRESS}
+        if each.default is not None:
+            how["help"] += f" (default: {each.default})"
+        if each.type is bool:
+            how["action"] = argparse.BooleanOptionalAction
+        else:
+            how["type"] = each.type
+            how["choices"] = each.choices or None
+            how["metavar"] = None if each.choices else each.type.__name__.upper()
+        group.add_argument("--" + each.name.replace("_", "-"), **how)
+
+
+def _chosen(given: argparse.Namespace, config: type[Config]) -> dict[str, Any]:
+    names = [each.name for each in options(config)]
+    return {name: getattr(given, name) for name in names if hasattr(given, name)}
+
+
+def _section_range(text: str) -> slice:
+    first, colon, last = text.partition(":")
+    if not colon:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a range such as 0:18")
+    try:
+        return slice(int(first or 0), int(last) if last else None)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a range such as 0:18"
+        ) from None
+
+
+def _open(path: Path, given: argparse.Namespace, *, axes: bool = True) -> Stack:
+    from napari_unet.data import open_stack
+
+    stack = open_stack(path, axes=given.axes if axes else None)
+    for remark in stack.remarks:
+        _complain(f"{path}: {remark}")
+    return _select(stack, given)
+
+
+def _select(stack: Stack, given: argparse.Namespace) -> Stack:
+    return stack.select(given.sections) if given.sections else stack
+
+
+def _face(given: argparse.Namespace) -> Face:
+    return "json" if given.json else "quiet" if given.quiet else "bar"
+
+
+def _say(given: argparse.Namespace, text: str) -> None:
+    """Print what came out, unless silence or JSON was asked for."""
+    if not (given.quiet or given.json):
+        _write(text)
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def _complain(text: str) -> None:
+    sys.stderr.write(f"napari-unet: {text}\n")
+
+
+class _Version(argparse.Action):
+    """Prints the version, looked up only when it is asked for."""
+
+    def __init__(self, option_strings: list[str], dest: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, help="print the version")
+
+    def __call__(self, parser: argparse.ArgumentParser, *rest: object) -> NoReturn:
+        import napari_unet
+
+        _write(f"napari-unet {napari_unet.__version__}")
+        parser.exit()

@@ -1,0 +1,146 @@
+"""The faces of events on a terminal: a progress bar, JSON lines, or silence."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Literal
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskProgressColumn,
+    TextColumn,
+)
+from rich.text import Text
+
+from napari_unet.events import (
+    Event,
+    PredictionFinished,
+    PredictionStarted,
+    StepDone,
+    TilesDone,
+    TrainingFinished,
+    TrainingStarted,
+    Validated,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+Face = Literal["bar", "json", "quiet"]
+
+
+def show(events: Iterable[Event], face: Face, title: str) -> Event | None:
+    """Go through all events, showing them; return the last one.
+
+    Parameters
+    ----------
+    events : iterable of Event
+    face : {"bar", "json", "quiet"}
+        A progress bar on standard error, lines on standard output, or nothing.
+    title : str
+        What the bar is called.
+    """
+    last = None
+    with _Bar(title) if face == "bar" else contextlib.nullcontext() as bar:
+        for last in events:
+            if bar is not None:
+                bar.show(last)
+            elif face == "json":
+                sys.stdout.write(last.to_json() + "\n")
+                sys.stdout.flush()
+    return last
+
+
+@contextlib.contextmanager
+def stop_on_interrupt() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into a set flag; a second one interrupts at once."""
+    stop = threading.Event()
+
+    def note(number: int, frame: object) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class _Bar:
+    """A progress bar with what matters beside it."""
+
+    def __init__(self, title: str) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TaskProgressColumn(),
+            _TimeLeft(),
+            TextColumn("{task.fields[note]}"),
+            console=Console(stderr=True),
+        )
+        self._task = self._progress.add_task(title, total=1.0, note="", left=None)
+        self._score = ""
+        self._start = 0
+
+    def __enter__(self) -> _Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.stop()
+
+    def show(self, event: Event) -> None:
+        """Move the bar as the event says."""
+        if isinstance(event, TrainingStarted):
+            self._start = event.step
+            self._say(
+                f"Training on {event.training}; held out: {event.validation} "
+                f"({event.device}, {event.precision})."
+            )
+        elif isinstance(event, PredictionStarted):
+            self._say(
+                f"{event.sections} section(s) in {event.tiles} tile(s) of up to "
+                f"{event.tile[0]} × {event.tile[1]} pixels ({event.device}, "
+                f"{event.precision})."
+            )
+        elif isinstance(event, Validated):
+            self._score = f", mean IoU {event.smoothed:.3f}"
+        elif isinstance(event, StepDone):
+            rate = event.step / event.elapsed if event.elapsed else 0
+            note = f"{rate:.1f} steps/s, loss {event.loss:.3f}{self._score}"
+            self._move(event.progress, event.remaining, note)
+        elif isinstance(event, TilesDone):
+            self._count(event)
+        elif isinstance(event, TrainingFinished | PredictionFinished):
+            self._move(1.0, 0.0, "")
+
+    def _say(self, text: str) -> None:
+        self._progress.console.print(text, style="dim", highlight=False)
+
+    def _move(self, share: float, left: float, note: str) -> None:
+        self._progress.update(self._task, completed=share, left=left, note=note)
+
+    def _count(self, event: TilesDone) -> None:
+        elapsed = self._progress.tasks[0].elapsed or 0.0
+        left = elapsed * (event.total / event.done - 1)
+        rate = event.done / elapsed if elapsed else 0.0
+        self._move(event.done / event.total, left, f"{rate:.1f} tiles/s")
+
+
+class _TimeLeft(ProgressColumn):
+    """The time left, as the events estimate it."""
+
+    def render(self, task: Task) -> Text:
+        """Return it as minutes and seconds."""
+        left = task.fields["left"]
+        if left is None:
+            return Text("starting")
+        return Text(f"{int(left) // 60}:{int(left) % 60:02d} left")

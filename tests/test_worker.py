@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from napari_unet.data import synthetic_em
+from napari_unet.events import (
+    Event,
+    Failed,
+    PredictionFinished,
+    Ready,
+    StepDone,
+    TrainingFinished,
+    TrainingStarted,
+)
+from napari_unet.worker import Inbox, Outbox, Results, serve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+OPTIONS = {"depth": 1, "width": 4, "patch_size": 32, "batch_size": 1}
+
+
+class Worker:
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+
+    def send(self, **request: Any) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+
+    def read(self) -> Event | None:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        return Event.from_json(line) if line else None
+
+    def read_to(self, kind: type[Event]) -> list[Event]:
+        events: list[Event] = []
+        while (event := self.read()) is not None:
+            events.append(event)
+            if isinstance(event, kind):
+                return events
+        raise AssertionError(f"no {kind.__name__} came, only {events}")
+
+
+@contextmanager
+def start(*program: str) -> Iterator[Worker]:
+    process = subprocess.Popen(
+        [sys.executable, *(program or ("-m", "napari_unet.worker"))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield Worker(process)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def training(tmp_path: Path) -> dict[str, Any]:
+    image, labels = synthetic_em(3, 64)
+    np.save(tmp_path / "image.npy", image.pixels)
+    np.save(tmp_path / "labels.npy", labels.pixels)
+    return {
+        "do": "train",
+        "image": str(tmp_path / "image.npy"),
+        "labels": str(tmp_path / "labels.npy"),
+        "axes": "ZYX",
+        "pixel_size": {"Z": 50, "Y": 4, "X": 4},
+        "unit": "nm",
+        "name": "tissue",
+        "run": str(tmp_path / "run"),
+        "options": {**OPTIONS, "steps": 3},
+    }
+
+
+def test_train_then_predict_in_one_process(
+    training: dict[str, Any], tmp_path: Path
+) -> None:
+    from napari_unet import Model, predict
+
+    with start() as worker:
+        assert worker.read() == Ready()
+        worker.send(**training)
+        events = worker.read_to(Ready)
+        assert isinstance(events[0], TrainingStarted)
+        assert [each.step for each in events if isinstance(each, StepDone)] == [1, 2, 3]
+        assert isinstance(events[-2], TrainingFinished)
+        model = Model.load(str(events[-2].model))
+        assert model.pixel_size == {"Z": 50, "Y": 4, "X": 4}
+
+        labels, shares = tmp_path / "out.npy", tmp_path / "shares.npy"
+        worker.send(
+            do="predict",
+            model=training["run"],
+            image=training["image"],
+            axes="ZYX",
+            labels=str(labels),
+            probabilities=str(shares),
+        )
+        events = worker.read_to(Ready)
+        assert events[-2] == PredictionFinished(str(labels), str(shares))
+    expected = predict(model, np.load(training["image"]), axes="ZYX")
+    np.testing.assert_array_equal(np.load(labels), np.asarray(expected))
+    assert np.load(labels).dtype == np.uint8
+    assert np.load(shares).shape == (2, 3, 64, 64)
+    np.testing.assert_allclose(np.load(shares).sum(axis=0), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("how", ["stop", "end of input"])
+def test_stopped_training_keeps_its_model(training: dict[str, Any], how: str) -> None:
+    training["options"] = {**OPTIONS, "budget": "1h"}
+    with start() as worker:
+        worker.send(**training)
+        worker.read_to(StepDone)
+        if how == "stop":
+            worker.send(do="stop")
+            finished = worker.read_to(Ready)[-2]
+        else:
+            assert worker.process.stdin is not None
+            worker.process.stdin.close()
+            finished = worker.read_to(TrainingFinished)[-1]
+            assert worker.process.wait(60) == 0
+            worker.process.stdin = None  # for communicate()
+    assert isinstance(finished, TrainingFinished)
+    assert finished.reason == "stopped"
+    assert finished.model is not None
+
+
+def test_errors_say_what_is_wrong_and_the_next_request_is_served(
+    training: dict[str, Any], tmp_path: Path
+) -> None:
+    np.save(tmp_path / "small.npy", np.zeros((3, 8, 8), np.uint8))
+    with start() as worker:
+        assert worker.read() == Ready()
+        worker.send(**{**training, "labels": str(tmp_path / "small.npy")})
+        failed, ready = worker.read(), worker.read()
+        assert isinstance(failed, Failed)
+        assert failed.kind == "MaskError"
+        assert "(3, 8, 8)" in failed.message
+        assert failed.details == ""
+        assert ready == Ready()
+
+        worker.send(do="dance")
+        failed = worker.read()
+        assert isinstance(failed, Failed)
+        assert "dance" in failed.message
+        assert worker.read() == Ready()
+
+        worker.send(do="train")  # without an image: a fault of the sender
+        failed = worker.read()
+        assert isinstance(failed, Failed)
+        assert failed.kind == "KeyError"
+        assert "Traceback" in failed.details
+
+
+def test_what_libraries_print_does_not_reach_the_events() -> None:
+    program = (
+        "import os, sys; import napari_unet.worker as w; take = w._take_pipes\n"
+        "def noisy():\n"
+        "    pipes = take(); print('python speaks', flush=True)\n"
+        "    os.write(1, b'C speaks'); return pipes\n"
+        "w._take_pipes = noisy; w.main()"
+    )
+    with start("-c", program) as worker:
+        assert worker.read() == Ready()
+        worker.process.stdin.close()  # type: ignore[union-attr]
+        assert worker.read() is None
+        worker.process.stdin = None
+        assert worker.process.stderr is not None
+        assert "python speaks\nC speaks" in worker.process.stderr.read()
+
+
+def test_stop_reaches_the_job_it_was_meant_for() -> None:
+    lines = ['{"do": "a"}', '{"do": "stop"}', "", '{"do": "b"}', "nonsense", "[1]"]
+    gate = iter(lines)
+    inbox = iter(Inbox(gate))
+    request, stopped = next(inbox)
+    assert request == {"do": "a"}
+    assert stopped()
+    request, _ = next(inbox)
+    assert request == {"do": "b"}
+    assert "nonsense" in next(inbox)[0]["wrong"]
+    assert "[1]" in next(inbox)[0]["wrong"]
+    assert list(inbox) == []
+
+
+def test_the_end_of_input_stops_the_last_job() -> None:
+    ((_, stopped),) = list(Inbox(['{"do": "a"}']))
+    assert stopped()
+
+
+def test_nonsense_is_answered() -> None:
+    stream = io.StringIO()
+    serve(Inbox(["nonsense"]), Outbox(stream))
+    events = [Event.from_json(line) for line in stream.getvalue().splitlines()]
+    assert [type(event) for event in events] == [Ready, Failed, Ready]
+
+
+def test_writing_to_a_viewer_that_is_gone_is_no_error() -> None:
+    class Closed(io.StringIO):
+        def write(self, _: str) -> int:
+            raise BrokenPipeError
+
+    outbox = Outbox(Closed())
+    outbox.send(Ready())
+    outbox.send(Ready())
+
+
+def test_results_go_to_their_section(tmp_path: Path) -> None:
+    from napari_unet.data import Classes, Stack
+
+    stack = Stack(np.zeros((2, 5, 3, 4, 6), np.uint8), "TZCYX")
+    paths = {"labels": str(tmp_path / "l.npy"), "probabilities": str(tmp_path / "p.npy")}
+    results = Results(stack, Classes((0, 300), dtype="uint16"), paths)
+    results.keep(7, np.full((4, 6), 300, np.uint16), np.full((2, 4, 6), 0.5, np.float32))
+    results.flush()
+    labels = np.load(paths["labels"])
+    assert labels.shape == (2, 5, 4, 6)
+    assert labels.dtype == np.uint16
+    assert (labels[1, 2] == 300).all()
+    assert labels.sum() == 300 * 24
+    shares = np.load(paths["probabilities"])
+    assert shares.shape == (2, 2, 5, 4, 6)
+    assert (shares[:, 1, 2] == 0.5).all()
+    assert shares.sum() == 24
