@@ -223,9 +223,14 @@ def test_results_go_to_their_section(tmp_path: Path) -> None:
     from napari_unet.data import Classes, Stack
 
     stack = Stack(np.zeros((2, 5, 3, 4, 6), np.uint8), "TZCYX")
-    paths = {"labels": str(tmp_path / "l.npy"), "probabilities": str(tmp_path / "p.npy")}
+    paths = {
+        "labels": str(tmp_path / "l.npy"),
+        "probabilities": str(tmp_path / "p.npy"),
+    }
     results = Results(stack, Classes((0, 300), dtype="uint16"), paths)
-    results.keep(7, np.full((4, 6), 300, np.uint16), np.full((2, 4, 6), 0.5, np.float32))
+    results.keep(
+        7, np.full((4, 6), 300, np.uint16), np.full((2, 4, 6), 0.5, np.float32)
+    )
     results.flush()
     labels = np.load(paths["labels"])
     assert labels.shape == (2, 5, 4, 6)

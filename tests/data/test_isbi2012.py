@@ -17,9 +17,7 @@ STACKS = {
     name: np.random.default_rng(seed).integers(0, 255, (3, 16, 16), np.uint8)
     for seed, name in enumerate([*CHECKSUMS, "test-labels"])
 }
-SUMS = {
-    name: hashlib.sha256(STACKS[name].tobytes()).hexdigest() for name in CHECKSUMS
-}
+SUMS = {name: hashlib.sha256(STACKS[name].tobytes()).hexdigest() for name in CHECKSUMS}
 
 
 def archive(prefix="ISBI-2012-challenge/", stacks=STACKS):
@@ -45,7 +43,8 @@ class Quiet(SimpleHTTPRequestHandler):
 def server(tmp_path):
     served = tmp_path / "served"
     served.mkdir()
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=served)) as http:
+    handler = partial(Quiet, directory=served)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
         http.requests = 0
         http.folder = served
         http.url = f"http://127.0.0.1:{http.server_address[1]}/data.zip"
@@ -55,6 +54,9 @@ def server(tmp_path):
         http.shutdown()
         thread.join()
 
+
+def listed(folder):
+    return sorted(each.name for each in folder.iterdir())
 
 
 @pytest.mark.parametrize("prefix", ["", "ISBI-2012-challenge/a/", "../../", "/"])
@@ -68,8 +70,8 @@ def test_stacks_are_found_wherever_they_lie(server, tmp_path, prefix):
         assert (stack.axes, stack.unit) == ("ZYX", "nm")
         assert stack.pixel_size == {"Z": 50.0, "Y": 4.0, "X": 4.0}
         assert stack.source == folder / f"{name}.tif"
-    assert sorted(os.listdir(folder)) == sorted(f"{name}.tif" for name in STACKS)
-    assert sorted(os.listdir(tmp_path)) == ["cache", "served"]
+    assert listed(folder) == sorted(f"{name}.tif" for name in STACKS)
+    assert listed(tmp_path) == ["cache", "served"]
 
 
 def test_the_second_time_needs_no_network(server, tmp_path):
@@ -103,7 +105,7 @@ def test_offline_is_one_clear_sentence(tmp_path):
     with pytest.raises(UNetError, match="could not be downloaded") as caught:
         fetch_isbi2012(tmp_path, url="http://127.0.0.1:1/data.zip", checksums=SUMS)
     assert str(tmp_path) in str(caught.value)
-    assert os.listdir(tmp_path) == []
+    assert listed(tmp_path) == []
 
 
 def test_a_missing_archive_is_one_clear_sentence(server, tmp_path):
@@ -117,7 +119,7 @@ def test_half_an_archive_leaves_nothing(server, tmp_path, keep):
     (server.folder / "data.zip").write_bytes(whole[: int(len(whole) * keep)])
     with pytest.raises(UNetError, match="damaged"):
         fetch_isbi2012(tmp_path / "cache", url=server.url, checksums=SUMS)
-    assert os.listdir(tmp_path / "cache") == []
+    assert listed(tmp_path / "cache") == []
 
 
 def test_flipped_bits_leave_nothing(server, tmp_path):
@@ -126,7 +128,7 @@ def test_flipped_bits_leave_nothing(server, tmp_path):
     (server.folder / "data.zip").write_bytes(raw)
     with pytest.raises(UNetError, match="damaged"):
         fetch_isbi2012(tmp_path / "cache", url=server.url, checksums=SUMS)
-    assert os.listdir(tmp_path / "cache") == []
+    assert listed(tmp_path / "cache") == []
 
 
 def test_other_pixels_or_missing_stacks_are_refused(server, tmp_path):
@@ -136,7 +138,7 @@ def test_other_pixels_or_missing_stacks_are_refused(server, tmp_path):
         (server.folder / "data.zip").write_bytes(archive(stacks=stacks))
         with pytest.raises(UNetError, match=message):
             fetch_isbi2012(tmp_path / "cache", url=server.url, checksums=SUMS)
-        assert os.listdir(tmp_path / "cache") == []
+        assert listed(tmp_path / "cache") == []
 
 
 def test_the_checksum_is_that_of_the_real_stack(data_folder):

@@ -41,11 +41,14 @@ def test_encode_and_decode_worked_out():
 
 @given(
     st.data(),
-    st.sampled_from("uint8 int8 uint16 >u2 int16 >i2 int32 uint32 int64 float32".split()),
+    st.sampled_from(
+        ["|u1", "|i1", "<u2", ">u2", "<i2", ">i2", "<i4", "<u4", "<i8", "<f4"]
+    ),
 )
 def test_what_is_encoded_comes_back(data, dtype):
     low, high = (-100, 100) if np.dtype(dtype).kind in "if" else (0, 250)
-    pool = data.draw(st.lists(st.integers(low, high), min_size=2, max_size=9, unique=True))
+    numbers = st.lists(st.integers(low, high), min_size=2, max_size=9, unique=True)
+    pool = data.draw(numbers)
     elements = st.sampled_from([np.dtype(dtype).type(each) for each in pool])
     mask = data.draw(arrays.arrays(np.dtype(dtype), (3, 4, 5), elements=elements))
     classes = Classes(tuple(sorted(pool)), dtype=np.dtype(dtype).newbyteorder("=").name)
@@ -128,7 +131,8 @@ def test_one_value_is_not_enough():
 def test_too_many_values_give_the_histogram():
     pixels = np.arange(200, dtype=np.uint8).reshape(1, 20, 10)
     pixels[0, 10:] = 3
-    with pytest.raises(MaskError, match=r"holds 100 values.* 3 \(50\.5 %\), 0 \(0\.5 %"):
+    message = r"holds 100 values.* 3 \(50\.5 %\), 0 \(0\.5 %"
+    with pytest.raises(MaskError, match=message):
         find_classes(as_stack(pixels))
 
 
@@ -148,7 +152,7 @@ def test_float_masks_must_be_whole():
     classes, _ = find_classes(mask_stack([0, 1, 255], dtype="float32"))
     assert (classes.values, classes.dtype) == ((0, 1, 255), "float32")
     for value in (0.25, np.nan, np.inf):
-        with pytest.raises(MaskError, match=r"fractions|whole"):
+        with pytest.raises(MaskError, match="whole numbers"):
             find_classes(mask_stack([0, 1, value], dtype="float32"))
 
 

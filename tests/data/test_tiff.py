@@ -11,7 +11,7 @@ from napari_unet.data import open_stack
 from napari_unet.data.calibration import normal_unit
 from napari_unet.errors import StackFormatError
 
-TYPES = "bool uint8 uint16 uint32 int8 int16 int32 float16 float32 float64".split()
+TYPES = ["bool", "u1", "u2", "u4", "i1", "i2", "i4", "f2", "f4", "f8"]
 
 
 def counted(*shape, dtype="uint8"):
@@ -49,7 +49,8 @@ def test_compressed_tiled_and_big(tmp_path, compression, options):
         path, pixels, compression=compression, photometric="minisblack", **options
     )
     stack = check(path, pixels, "ZYX")
-    assert isinstance(stack.pixels, np.memmap) == (not compression and "tile" not in options)
+    plain = not compression and "tile" not in options
+    assert isinstance(stack.pixels, np.memmap) == plain
     window = stack.section(2, slice(3, 30), slice(10, 45))
     np.testing.assert_array_equal(window[0], pixels[2, 3:30, 10:45])
 
@@ -279,7 +280,13 @@ def test_a_pyramid_is_read_at_its_full_size(tmp_path):
 
 def test_text_and_other_formats_are_refused(tmp_path):
     path = tmp_path / "a.tif"
-    for content in (b"", b"hello", b"\xff\xd8\xff\xe0 jpeg", b"II*\0", b"MM\0*\0\0\0\0"):
+    for content in (
+        b"",
+        b"hello",
+        b"\xff\xd8\xff\xe0jpeg",
+        b"II*\0",
+        b"MM\0*" + bytes(4),
+    ):
         path.write_bytes(content)
         with pytest.raises(StackFormatError, match=r"a\.tif"):
             open_stack(path)
@@ -314,6 +321,30 @@ def test_threads_may_share_a_stack(tmp_path):
     assert not wrong
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        np.s_[1],
+        np.s_[2, 3, 4],
+        np.s_[...],
+        np.s_[..., 5],
+        np.s_[1:, ..., 2:9],
+        np.s_[::-2, 3],
+        np.s_[-1],
+        np.s_[3:],
+        np.s_[:, 4, 5],
+    ],
+    ids=str,
+)
+def test_lazy_pixels_are_indexed_as_arrays_are(tmp_path, key):
+    pixels = counted(3, 20, 30)
+    write(tmp_path / "a.tif", pixels, compression="zlib")
+    lazy = open_stack(tmp_path / "a.tif").pixels
+    assert not isinstance(lazy, np.ndarray)
+    np.testing.assert_array_equal(lazy[key], pixels[key])
+    np.testing.assert_array_equal(np.asarray(lazy), pixels)
+
+
 def test_what_is_kept_cannot_be_changed_by_a_user(tmp_path):
     write(tmp_path / "a.tif", counted(3, 20, 30), compression="zlib")
     section = open_stack(tmp_path / "a.tif").section(0)
@@ -328,7 +359,8 @@ def test_a_missing_codec_is_named(tmp_path):
         "from napari_unet.data import open_stack\n"
         "from napari_unet.errors import StackFormatError\n"
         "try: open_stack(sys.argv[1])\n"
-        "except StackFormatError as error: sys.exit('pip install imagecodecs' not in str(error))\n"
+        "except StackFormatError as error:\n"
+        "    sys.exit('pip install imagecodecs' not in str(error))\n"
         "sys.exit('read')"
     )
     command = [sys.executable, "-c", script, str(tmp_path / "a.tif")]

@@ -22,7 +22,7 @@ def write(path, pixels, axes="ZYX", **options):
     return write_stack(path, iter(planes), **options)
 
 
-@pytest.mark.parametrize("dtype", "uint8 uint16 uint32 int8 int16 int32 float32 float64".split())
+@pytest.mark.parametrize("dtype", ["u1", "u2", "u4", "i1", "i2", "i4", "f4", "f8"])
 def test_every_fact_comes_back(tmp_path, dtype):
     pixels = counted(3, 2, 16, 17, dtype=dtype)
     path = write(
@@ -41,13 +41,17 @@ def test_every_fact_comes_back(tmp_path, dtype):
     np.testing.assert_array_equal(np.asarray(stack), pixels)
 
 
+AXES = ["YX", "ZYX", "CYX", "CZYX", "ZCYX", "TZYX", "TCYX", "TZCYX", "CTZYX"]
+INTERRUPTIONS = [ValueError("no"), KeyboardInterrupt(), MemoryError()]
+
+
 @settings(
     max_examples=30,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
-    st.sampled_from(["YX", "ZYX", "CYX", "CZYX", "ZCYX", "TZYX", "TCYX", "TZCYX", "CTZYX"]),
+    st.sampled_from(AXES),
     st.data(),
 )
 def test_any_shape_and_axes_come_back(tmp_path, axes, data):
@@ -90,7 +94,8 @@ def test_without_a_unit_there_is_none_afterwards(tmp_path):
 
 def test_time_is_in_seconds_whatever_the_unit(tmp_path):
     size = {"T": 2.5, "Y": 1.0, "X": 1.0}
-    path = write(tmp_path / "a.tif", counted(2, 5, 6), "TYX", pixel_size=size, unit="µm")
+    pixels = counted(2, 5, 6)
+    path = write(tmp_path / "a.tif", pixels, "TYX", pixel_size=size, unit="µm")
     assert (open_stack(path).pixel_size, open_stack(path).unit) == (size, "µm")
 
 
@@ -125,7 +130,7 @@ def test_an_existing_file_is_safe(tmp_path):
     assert open_stack(path).shape == (3, 5, 6)
 
 
-@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), MemoryError()])
+@pytest.mark.parametrize("error", INTERRUPTIONS)
 @pytest.mark.parametrize("after", [0, 1, 3])
 def test_an_interruption_leaves_nothing(tmp_path, error, after):
     def planes():

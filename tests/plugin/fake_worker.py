@@ -1,7 +1,7 @@
 """A worker without a network: the same protocol, quick, and it can misbehave.
 
-What it does with a job depends on the name of the image: "noisy", "dies", "fails", "exits"
-or "deaf". Otherwise it makes a step every 20 ms until it is stopped.
+What it does with a job depends on the name of the image: "noisy", "dies", "fails",
+"exits" or "deaf". Otherwise it makes a step every 20 ms until it is stopped.
 """
 
 import json
@@ -37,7 +37,7 @@ def listen() -> None:
 def work(request: dict) -> None:
     name = request.get("name", "")
     if name == "noisy":
-        print("a library speaks\n{\"not\": \"an event\"}")
+        print('a library speaks\n{"not": "an event"}')
         print("and on stderr", file=sys.stderr)
     if name == "fails":
         say("Failed", message="Too few pixels.", kind="MaskError", details="")
@@ -50,8 +50,13 @@ def work(request: dict) -> None:
     (run / "config.json").write_text('{"options": {}}')
     for step in range(1, 10_000):
         say(
-            "StepDone", step=step, loss=1 / step, learning_rate=0.1,
-            progress=step / 10_000, elapsed=step, remaining=10_000 - step,
+            "StepDone",
+            step=step,
+            loss=1 / step,
+            learning_rate=0.1,
+            progress=step / 10_000,
+            elapsed=step,
+            remaining=10_000 - step,
         )
         if name == "dies" and step == 3:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -60,8 +65,13 @@ def work(request: dict) -> None:
         if stop.wait(0.02):
             break
     say(
-        "TrainingFinished", model=str(run / "model.safetensors"), step=step,
-        best_step=step, score=0.5, reason="stopped", message="Stopped.",
+        "TrainingFinished",
+        model=str(run / "model.safetensors"),
+        step=step,
+        best_step=step,
+        score=0.5,
+        reason="stopped",
+        message="Stopped.",
     )
 
 

@@ -115,7 +115,8 @@ def test_an_exit_is_reported_with_the_last_words(
     heard = submit(client, tmp_path, "exits")
     qtbot.waitUntil(heard.ended, timeout=WAIT)
     assert heard.all == [
-        ("died", "The worker process ended with code 3: cannot go on"), "ended"
+        ("died", "The worker process ended with code 3: cannot go on"),
+        "ended",
     ]
 
 

@@ -81,7 +81,7 @@ def open_png(path: Path) -> Stack:
     StackFormatError
         If it is damaged or no PNG.
     """
-    with path.open("rb") as file:
+    with as_format_error(path), path.open("rb") as file:
         head = file.read(29)
     if len(head) < 29 or not head.startswith(b"\x89PNG\r\n\x1a\n"):
         raise StackFormatError(
@@ -111,7 +111,8 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
 
 
 def _section_files(path: Path) -> list[Path]:
-    visible = [each for each in path.iterdir() if not each.name.startswith(".")]
+    with as_format_error(path):
+        visible = [each for each in path.iterdir() if not each.name.startswith(".")]
     tiffs = [each for each in visible if each.suffix.lower() in _TIFF]
     pngs = [each for each in visible if each.suffix.lower() == ".png"]
     if tiffs and pngs:

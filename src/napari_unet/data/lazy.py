@@ -26,16 +26,23 @@ def as_format_error(path: Path) -> Iterator[None]:
     """Turn whatever tifffile and the codecs raise into `StackFormatError`."""
     try:
         yield
-    except (StackFormatError, PermissionError):
+    except StackFormatError:
         raise
     except Exception as error:
         cause = str(error).strip().rstrip(".") or type(error).__name__
-        remedy = (
-            "Install the package imagecodecs (pip install imagecodecs)."
-            if "imagecodecs" in cause
-            else "The file is damaged or no image: export or copy it again."
-        )
-        raise StackFormatError(f"{path} cannot be read: {cause}. {remedy}") from error
+        raise StackFormatError(
+            f"{path} cannot be read: {cause}. {_remedy(error)}"
+        ) from error
+
+
+def _remedy(error: Exception) -> str:
+    if "imagecodecs" in str(error):
+        return "Install the package imagecodecs (pip install imagecodecs)."
+    if isinstance(error, MemoryError):
+        return "There is not enough memory for it: open a smaller part."
+    if isinstance(error, OSError) and error.errno is not None:
+        return "Check that the file is still there and that you may read it."
+    return "The file is damaged or no image: export or copy it again."
 
 
 class Lazy:
@@ -52,31 +59,40 @@ class Lazy:
         self._kept: tuple[int, NDArray[Any]] | None = None
         self._lock = Lock()
 
-    @property
-    def block_bytes(self) -> int:
-        """Size of a decoded block."""
-        return math.prod(self.shape[self._leading :]) * self.dtype.itemsize
+    def check_first(self, limit: int) -> None:
+        """Decode the first block, if it has no more bytes than `limit`."""
+        size = math.prod(self.shape[self._leading :]) * self.dtype.itemsize
+        if size <= limit:
+            self.block(0)
 
-    def __getitem__(self, key: Key) -> NDArray[Any]:
-        """Return the pixels that one index or slice per dimension selects."""
-        outer, inner = key[: self._leading], key[self._leading :]
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        """Return the pixels that indices and slices select, as NumPy would."""
+        whole = _full_key(key, self.ndim)
+        outer, inner = whole[: self._leading], whole[self._leading :]
         chosen = [
             np.atleast_1d(np.arange(length)[each])
             for each, length in zip(outer, self.shape[: self._leading], strict=True)
         ]
+        places = list(product(*chosen))
         kept = [
             len(numbers)
             for numbers, each in zip(chosen, outer, strict=True)
             if isinstance(each, slice)
         ]
-        places = list(product(*chosen))
         if not kept:
             return self._block_at(places[0])[inner]
         lead = np.empty((1, *self.shape[self._leading :]), self.dtype)
         out = np.empty((len(places), *lead[(0, *inner)].shape), self.dtype)
-        for row, place in zip(out, places, strict=True):
-            row[...] = self._block_at(place)[inner]
+        for index, place in enumerate(places):
+            out[index] = self._block_at(place)[inner]
         return out.reshape(*kept, *out.shape[1:])
+
+    def __array__(
+        self, dtype: np.dtype[Any] | None = None, copy: bool | None = None
+    ) -> NDArray[Any]:
+        """Decode everything."""
+        make = np.array if copy else np.asarray
+        return make(self[...], dtype or self.dtype)
 
     def _block_at(self, place: tuple[int, ...]) -> NDArray[Any]:
         lengths = self.shape[: self._leading]
@@ -104,3 +120,12 @@ class Lazy:
 
     def _decode(self, number: int) -> NDArray[Any]:
         raise NotImplementedError
+
+
+def _full_key(key: Any, ndim: int) -> Key:
+    """One index or slice per dimension."""
+    parts = key if isinstance(key, tuple) else (key,)
+    place = next((i for i, each in enumerate(parts) if each is ...), len(parts))
+    before, after = parts[:place], parts[place + 1 :]
+    between = (slice(None),) * (ndim - len(before) - len(after))
+    return (*before, *between, *after)

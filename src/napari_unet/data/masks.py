@@ -107,17 +107,21 @@ def _count(labels: Stack) -> Counter[int]:
     for index in range(labels.n_sections):
         section = labels.section(index)
         values, sizes = _unique(section)
-        if values.dtype.kind == "f" and not (np.mod(values, 1) == 0).all():
-            raise MaskError(
-                f"{labels.label} holds fractions such as "
-                f"{values[np.mod(values, 1) != 0][0]:g}, but a mask holds whole "
-                "numbers. If these are probabilities, threshold them first; if this is "
-                "the image, choose the mask instead."
-            )
+        _check_whole(values, labels.label)
         counts.update(dict(zip(map(int, values), map(int, sizes), strict=True)))
         if len(counts) > _COUNTED:
             break
     return counts
+
+
+def _check_whole(values: NDArray[Any], label: str) -> None:
+    fractions = values[~np.isfinite(values) | (values != np.rint(values))]
+    if fractions.size:
+        raise MaskError(
+            f"{label} holds {fractions[0]:g}, but a mask holds whole numbers. If these "
+            "are probabilities, threshold them first; if this is the image, choose the "
+            "mask instead."
+        )
 
 
 def _unique(section: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:

@@ -197,7 +197,8 @@ class Stack:
     ) -> NDArray[Any]:
         """Read the whole stack, in the order of `axes`."""
         whole = np.asarray(self.pixels[(slice(None),) * len(self.axes)])
-        return np.array(whole, dtype or self.dtype, copy=copy or None)
+        make = np.array if copy else np.asarray
+        return make(whole, dtype or self.dtype)
 
     def _length(self, axis: str) -> int:
         return self.shape[self.axes.index(axis)] if axis in self.axes else 1

@@ -67,11 +67,12 @@ def synthetic_em(
 
 @dataclass(frozen=True)
 class _Cut:
-    """One section of the tissue, before staining; all of shape (Y, X)."""
+    """One section of the tissue, before staining; of shape (Y, X)."""
 
     gap: Floats  # pixels to the middle of the nearest membrane
     cell: NDArray[np.intp]  # seed whose region this is
     fuzz: Floats  # 0 where membranes are cut straight, up to 5 where obliquely
+    seen: Floats  # rows and columns of the seeds in the frame, shape (n, 2)
 
 
 class _Field:
@@ -134,8 +135,9 @@ class _Tissue:
 
         # At half the resolution: distances are smooth and can be interpolated.
         size, half = self._size, (self._size + 1) // 2
+        warp = self._warp(index)
         grid = np.mgrid[0:half, 0:half] * 2 + 0.5
-        where = (grid + self._warp(index)[:, ::2, ::2]).reshape(2, -1).T
+        where = (grid + warp[:, ::2, ::2]).reshape(2, -1).T
         seeds, radii = self._places[index], self._radii[index]
         # The power distance d² - r² is a plain one in 3-D, above the plane.
         height = np.sqrt(radii.max() ** 2 - radii**2)
@@ -147,11 +149,13 @@ class _Tissue:
         gap = (distance**2 - distance[:, :1] ** 2) / (2 * apart + 1e-9)
         gap[self._owner[near] == self._owner[near[:, :1]]] = size
         cell = near[:, 0].reshape(half, half).repeat(2, 0).repeat(2, 1)
+        inside = np.clip(seeds, 0, size - 1).astype(int)
         fuzz = np.clip(2.5 * self._fuzz.at(index) - 2.5, 0, 5)
         return _Cut(
             _doubled(gap.min(1).reshape(half, half))[:size, :size],
             cell[:size, :size],
             fuzz,
+            seeds - warp[:, inside[:, 0], inside[:, 1]].T,
         )
 
     def stain(self, random: Generator, index: int, cut: _Cut) -> Floats:
@@ -161,22 +165,17 @@ class _Tissue:
         coarse = gaussian_filter(random.standard_normal(cut.gap.shape), 1.6)
         grey = 152 + 12 * self._background.at(index) + self._grey[cut.cell]
         grey += 75 * coarse
-        self._mitochondria.draw(grey, cut, index, self._frame_places(index))
+        self._mitochondria.draw(grey, cut, index)
         grey -= 150 * self._vesicle_stain(random, cut)
-        width = 2.3 + 0.25 * self._stain.at(index) + 0.9 * cut.fuzz
-        dark = np.clip(95 + 13 * self._stain.at(index) - 6 * cut.fuzz, 35, 120)
+        uneven = self._stain.at(index)
+        width = 2.3 + 0.25 * uneven + 0.9 * cut.fuzz
+        dark = np.clip(95 + 13 * uneven - 6 * cut.fuzz, 35, 120)
         return np.asarray(grey - dark * np.exp(-((cut.gap / width) ** 2)))
 
     def _warp(self, index: int) -> Floats:
         """Displacement in pixels of every pixel, shape (2, Y, X)."""
         wide_y, wide_x, fine_y, fine_x = (field.at(index) for field in self._warps)
         return np.stack([9 * wide_y + 3 * fine_y, 9 * wide_x + 3 * fine_x])
-
-    def _frame_places(self, index: int) -> Floats:
-        """Where the seeds are seen in the frame: the warp undone, shape (n, 2)."""
-        places = self._places[index]
-        inside = np.clip(places, 0, self._size - 1).astype(int)
-        return np.asarray(places - self._warp(index)[:, inside[:, 0], inside[:, 1]].T)
 
     def _vesicle_stain(self, random: Generator, cut: _Cut) -> Floats:
         """Small dark dots and rings in some of the cells."""
@@ -218,13 +217,13 @@ class _Mitochondria:
             random.uniform(3, 8, count),
         )
 
-    def draw(self, grey: Floats, cut: _Cut, index: int, places: Floats) -> None:
+    def draw(self, grey: Floats, cut: _Cut, index: int) -> None:
         """Stain those that this section cuts, in place."""
         depth = (index - self.middle) / self.reach
         for each in np.flatnonzero(np.abs(depth) < 1):
             cell = self.cell[each]
             radii = self.radii[each] * np.sqrt(1 - depth[each] ** 2)
-            y, x = np.rint(places[cell] + self.offset[each]).astype(int)
+            y, x = np.rint(cut.seen[cell] + self.offset[each]).astype(int)
             window = _window((y, x), int(radii.max()) + 2, grey.shape)
             if grey[window].size == 0 or radii.min() < 4:
                 continue

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
 _DECODED_AT_OPEN = 2**26  # bytes of a first page that is decoded as a check
 _LARGE_PAGE = 2**30
 _HIGHEST_RATIO = 20_000  # beyond what any codec reaches on an image
@@ -57,12 +58,8 @@ def open_tiff(path: Path, axes: str | None = None, *, decode: bool = True) -> St
             pixels = _pixels(file, series, shape, path)
             facts = read_calibration(file, ome)
             remarks = (*ome.remarks, *_remarks(file, series, ifds_loop))
-        if (
-            decode
-            and isinstance(pixels, Lazy)
-            and pixels.block_bytes <= _DECODED_AT_OPEN
-        ):
-            pixels.block(0)
+        if decode and isinstance(pixels, Lazy):
+            pixels.check_first(_DECODED_AT_OPEN)
     if complaints and not ifds_loop:
         remarks += (f"The file is not quite in order: {complaints[0]}.",)
     return _stack(pixels, letters, facts, remarks, path)
@@ -296,7 +293,8 @@ class _Pages(Lazy):
         was_closed = handle.closed
         handle.open()
         try:
-            return np.asarray(page.asarray(maxworkers=1))
+            with _tifffile_errors():
+                return np.asarray(page.asarray(maxworkers=1))
         finally:
             if was_closed:
                 handle.close()
@@ -313,4 +311,5 @@ class _Whole(Lazy):
     def _decode(self, number: int) -> NDArray[Any]:
         import tifffile
 
-        return np.asarray(tifffile.imread(self._path, series=number, maxworkers=1))
+        with _tifffile_errors():
+            return np.asarray(tifffile.imread(self._path, series=0, maxworkers=1))

@@ -88,7 +88,8 @@ def write_stack(
             f"{path} exists. Choose another name, or say that it may be overwritten."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    planes = _checked_planes(sections, shape, stored, path)
+    source = iter(sections)
+    planes = _checked_planes(source, shape, stored, path)
     options = {
         "shape": shape,
         "dtype": stored,
@@ -99,7 +100,7 @@ def write_stack(
     try:
         with temporary.open("xb") as file:
             _write(file, planes, options)
-            next(planes, None)  # complains if there are more planes than expected
+            _check_exhausted(source, shape, path)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -152,16 +153,16 @@ def _check(
 
 
 def _checked_planes(
-    sections: Iterable[NDArray[Any]],
+    source: Iterator[NDArray[Any]],
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
     path: Path,
 ) -> Iterator[NDArray[Any]]:
     expected = math.prod(shape[:-2])
     count = 0
-    for count, section in enumerate(sections, 1):
+    for count, section in enumerate(source, 1):
         plane = np.asarray(section)
-        if plane.shape != shape[-2:] or count > expected:
+        if plane.shape != shape[-2:]:
             raise StackFormatError(
                 f"{path.name} got plane {count} of the shape {plane.shape}, but "
                 f"expects {expected} planes of {shape[-2:]}."
@@ -175,6 +176,16 @@ def _checked_planes(
         yield stored
     if count < expected:
         raise StackFormatError(f"{path.name} got {count} planes instead of {expected}.")
+
+
+def _check_exhausted(
+    source: Iterator[NDArray[Any]], shape: tuple[int, ...], path: Path
+) -> None:
+    if next(source, None) is not None:
+        raise StackFormatError(
+            f"{path.name} got more than the {math.prod(shape[:-2])} planes its shape "
+            f"{shape} has."
+        )
 
 
 def _metadata(

@@ -65,10 +65,12 @@ class ClassesView(QWidget):
 
     def text(self) -> str:
         """Return all that is shown, a line per row."""
-        rows = range(self._grid.rowCount())
-        cells = [[self._grid.itemAtPosition(r, c) for c in range(4)] for r in rows]
-        lines = [[c.widget().text() for c in row if c is not None] for row in cells]
-        return "\n".join(" ".join(filter(None, line)) for line in lines if line)
+        rows: dict[int, list[str]] = {}
+        for index in range(self._grid.count()):
+            row, *_ = self._grid.getItemPosition(index)
+            text = self._grid.itemAt(index).widget().text()
+            rows.setdefault(row, []).extend([text] if text else [])
+        return "\n".join(" ".join(texts) for texts in rows.values())
 
     def _on_change(self, _: Any = None) -> None:
         self._timer.start()

@@ -59,9 +59,7 @@ def stack_from_data(
     )
 
 
-def layer_from_stack(
-    stack: Stack, kind: str, *, visible: bool = True
-) -> tuple[Any, dict[str, Any], str]:
+def layer_from_stack(stack: Stack, kind: str) -> tuple[Any, dict[str, Any], str]:
     """Read a stack into what napari adds as one layer, or as one per channel.
 
     Parameters
@@ -69,14 +67,13 @@ def layer_from_stack(
     stack : Stack
     kind : str
         ``"image"`` or ``"labels"``.
-    visible : bool
 
     Returns
     -------
     tuple
         Data, attributes and `kind`.
     """
-    meta: dict[str, Any] = {"name": stack.name, "visible": visible}
+    meta: dict[str, Any] = {"name": stack.name}
     if stack.source is not None:
         meta["metadata"] = {"source": str(stack.source)}
     kept = [axis for axis in stack.axes if axis not in "CS"]

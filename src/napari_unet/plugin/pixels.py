@@ -7,7 +7,6 @@ are written again from the layers.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import shutil
 from typing import TYPE_CHECKING, Any
@@ -59,8 +58,9 @@ def describe(stack: Stack, path: Path) -> dict[str, Any]:
 
 def remove(folder: Path) -> None:
     """Remove a folder of pixels that nobody needs any more."""
-    with contextlib.suppress(FileNotFoundError):
-        try:
-            shutil.rmtree(folder)
-        except OSError as error:  # Windows keeps files that the worker still has open
-            _LOG.warning("%s could not be removed: %s", folder, error)
+    if not folder.exists():
+        return
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:  # Windows keeps files that the worker still has open
+        _LOG.warning("%s could not be removed: %s", folder, error)

@@ -83,7 +83,7 @@ def take_screenshot(viewer: napari.Viewer, path: Path) -> None:
 
 def _add(viewer: napari.Viewer, path: Path, kind: str, **look: Any) -> None:
     data, meta, _ = layer_from_stack(open_stack(path), kind)
-    getattr(viewer, f"add_{kind}")(data, **meta, **look)
+    getattr(viewer, f"add_{kind}")(data, **{**meta, **look})
 
 
 if __name__ == "__main__":

@@ -1,0 +1,270 @@
+"""The parts of the plugin that need no viewer."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import threading
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from superqt.utils import qimage_to_array
+
+from napari_unet.config import PredictionConfig, TrainingConfig, options
+from napari_unet.data import Classes, Stack
+from napari_unet.plugin import pixels, runs
+from napari_unet.plugin.fields import BudgetField, FolderField, clock
+from napari_unet.plugin.forms import OptionsForm
+from napari_unet.plugin.loss_plot import (
+    LOSS,
+    SCORE,
+    LossPlot,
+    RunningMean,
+    nice_ceiling,
+)
+from napari_unet.plugin.loss_plot import thin as thin_out
+from napari_unet.plugin.models import ModelChoice, describe
+from napari_unet.plugin.results import Target, result_layers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytestqt.qtbot import QtBot
+    from qtpy.QtGui import QColor
+
+NOW = datetime(2025, 3, 4, 15, 6, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("config", [TrainingConfig, PredictionConfig])
+def test_forms_enter_every_default(config: type, qtbot: QtBot) -> None:
+    form = OptionsForm(options(config))
+    qtbot.addWidget(form)
+    assert config.from_dict(form.values()) == config()
+
+
+def test_forms_allow_what_options_allow(qtbot: QtBot) -> None:
+    form = OptionsForm(options(TrainingConfig))
+    qtbot.addWidget(form)
+    rate = form.field("learning_rate")
+    assert rate.text() == "0.002"
+    rate.setValue(1e-7)
+    assert form.values()["learning_rate"] == 1e-7
+    assert rate.text() == "0.00000010"
+    rate.setValue(5)
+    assert form.values()["learning_rate"] == 1
+    steps = form.field("steps")
+    with qtbot.waitSignal(form.changed):
+        steps.given.setChecked(True)
+    steps.number.setValue(30)
+    assert form.values()["steps"] == 30
+    steps.given.setChecked(False)
+    assert form.values()["steps"] is None
+
+
+def test_budgets_are_ones_the_config_reads(qtbot: QtBot) -> None:
+    field = BudgetField()
+    qtbot.addWidget(field)
+    texts = []
+    for index in range(field.choice.count()):
+        field.choice.setCurrentIndex(index)
+        texts.append(TrainingConfig(budget=field.text()).budget)
+    assert texts == ["120s", "600s", "3600s", "300s"]
+    field.minutes.setValue(0.5)
+    assert field.text() == "30s"
+
+
+def test_clock() -> None:
+    assert [clock(each) for each in (0, 59.6, 61, 3725)] == [
+        "0:00",
+        "1:00",
+        "1:01",
+        "1:02:05",
+    ]
+
+
+def test_typing_a_folder_counts_as_editing(qtbot: QtBot, home: Path) -> None:
+    field = FolderField("hint")
+    qtbot.addWidget(field)
+    field.suggest(home / "a")
+    assert not field.edited
+    field.line.clear()
+    qtbot.keyClicks(field.line, "~/b")
+    assert field.edited
+    assert field.path() == home / "b"
+
+
+def test_new_runs_are_named_after_time_and_image(home: Path) -> None:
+    first = runs.new_run("my/cells: 1.", NOW)
+    assert first == home / "napari-unet runs" / "2025-03-04 15-06 my cells 1"
+    first.mkdir(parents=True)
+    assert runs.new_run("my/cells: 1.", NOW).name.endswith("my cells 1 2")
+    assert runs.new_run("", NOW).name == "2025-03-04 15-06"
+    (home / "Documents").mkdir()
+    assert runs.runs_folder() == home / "Documents" / "napari-unet runs"
+
+
+def test_trained_runs_are_listed_newest_first(tmp_path: Path) -> None:
+    for age, name in enumerate(("old", "new", "untrained")):
+        (tmp_path / name).mkdir()
+        if name != "untrained":
+            model = tmp_path / name / "model.safetensors"
+            model.touch()
+            os.utime(model, (age, age))
+    assert [each.name for each in runs.trained_runs(tmp_path)] == ["new", "old"]
+    assert runs.trained_runs(tmp_path / "missing") == []
+
+
+def test_stored_options(tmp_path: Path) -> None:
+    assert runs.stored_options(tmp_path) is None
+    (tmp_path / "config.json").write_text('{"options": {"depth": 2}}')
+    assert runs.stored_options(tmp_path) == {"depth": 2}
+    (tmp_path / "config.json").write_text("{")
+    assert runs.stored_options(tmp_path) is None
+
+
+class Lazy:
+    """Counts how much is read at once."""
+
+    def __init__(self, pixels: np.ndarray) -> None:
+        self.pixels, self.shape, self.dtype = pixels, pixels.shape, pixels.dtype
+        self.ndim = pixels.ndim
+        self.reads: list[int] = []
+
+    def __getitem__(self, key: tuple[slice, ...]) -> np.ndarray:
+        part = self.pixels[key]
+        self.reads.append(part.nbytes)
+        return part
+
+
+def test_pixels_are_copied_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pixels, "_CHUNK", 100)
+    lazy = Lazy(np.arange(7 * 4 * 10, dtype=">u2").reshape(7, 4, 10))
+    files = {tmp_path / "sub" / "a.npy": Stack(lazy, "ZYX")}
+    assert pixels.write_pixels(files, threading.Event())
+    copy = np.load(tmp_path / "sub" / "a.npy")
+    np.testing.assert_array_equal(copy, lazy.pixels)
+    assert copy.dtype == np.dtype("uint16")
+    assert max(lazy.reads) <= 100
+    pixels.remove(tmp_path / "sub")
+    pixels.remove(tmp_path / "sub")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_copying_stops_when_cancelled(tmp_path: Path) -> None:
+    cancelled = threading.Event()
+    cancelled.set()
+    lazy = Lazy(np.zeros((2, 2)))
+    assert not pixels.write_pixels({tmp_path / "a.npy": Stack(lazy, "YX")}, cancelled)
+    assert lazy.reads == []
+
+
+def test_results_become_layers_in_the_axes_of_the_image(tmp_path: Path) -> None:
+    labels = np.arange(2 * 3 * 4, dtype=np.uint16).reshape(2, 3, 4)  # Z, Y, X
+    np.save(tmp_path / "l.npy", labels)
+    np.save(tmp_path / "p.npy", np.stack([labels, labels + 1]).astype(np.float32))
+    target = Target("tissue", "YZX", {"scale": [1, 2, 3]})
+    layers = result_layers(
+        target,
+        Classes((0, 255), ("membrane", "cell")),
+        "m",
+        tmp_path / "l.npy",
+        tmp_path / "p.npy",
+    )
+    assert [kind for _, _, kind in layers] == ["image", "image", "labels"]
+    names = [meta["name"] for _, meta, _ in layers]
+    assert names == ["tissue P(membrane)", "tissue P(cell)", "tissue prediction"]
+    assert all(meta["scale"] == [1, 2, 3] for _, meta, _ in layers)
+    np.testing.assert_array_equal(layers[2][0], labels.transpose(1, 0, 2))
+    np.testing.assert_array_equal(layers[1][0], labels.transpose(1, 0, 2) + 1)
+    assert layers[2][0].dtype == np.uint16
+
+
+def test_models_are_described() -> None:
+    info = {
+        "classes": Classes((0, 255)).to_dict(),
+        "network": {"channels": 3},
+        "pixel_size": {"Z": 50, "Y": 4, "X": 4.5},
+        "unit": "nm",
+        "history": {"score": 0.87654},
+    }
+    assert describe(info) == (
+        "2 classes (0, 255) · 3 channels · pixels of 4 × 4.5 nm "
+        "· validation score 0.877"
+    )
+    assert describe({**info, "pixel_size": {}, "history": {}}).endswith("3 channels")
+
+
+def test_the_newest_model_is_chosen(qtbot: QtBot, home: Path, tmp_path: Path) -> None:
+    choice = ModelChoice()
+    qtbot.addWidget(choice)
+    choice.refresh()
+    assert choice.path() is None
+    run = home / "napari-unet runs" / "a"
+    run.mkdir(parents=True)
+    (run / "model.safetensors").touch()
+    choice.refresh()
+    assert choice.path() == run
+    choice.refresh(tmp_path / "elsewhere" / "model.safetensors")
+    assert choice.path() == tmp_path / "elsewhere"
+    choice.choose(tmp_path / "my.safetensors")
+    assert choice.path() == tmp_path / "my.safetensors"
+    assert choice.box.count() == 3
+
+
+def test_running_mean_has_no_bias_and_ignores_what_is_not_finite() -> None:
+    mean = RunningMean(span=2)
+    assert mean.add(6) == 6
+    assert mean.add(float("nan")) == 6
+    assert mean.add(3) == pytest.approx(4)  # (6 / 2 + 3) / 1.5
+
+
+def test_thinning_keeps_the_last_point() -> None:
+    points = [(step, 0.0) for step in range(1, 1001)]
+    thin = thin_out(points, 300)
+    assert len(thin) == 250
+    assert thin[-1] == (1000, 0)
+    assert thin_out(points[:5], 300) == points[:5]
+
+
+def test_axes_end_at_round_numbers() -> None:
+    values = [0.07, 0.69, 1, 1.2, 2.4, 9, 0, float("inf")]
+    expected = [0.08, 0.8, 1, 1.5, 3, 10, 1, 1]
+    assert [nice_ceiling(each) for each in values] == pytest.approx(expected)
+
+
+def colours_of(plot: LossPlot) -> tuple[int, int]:
+    """Count the pixels of each curve within the frame of the plot."""
+    image = qimage_to_array(plot.grab().toImage())[25:145, 45:255, :3].astype(int)
+
+    def count(colour: QColor) -> int:
+        difference = np.abs(image - colour.getRgb()[:3]).max(axis=-1)
+        return int((difference < 60).sum())
+
+    return count(LOSS), count(SCORE)
+
+
+def test_the_plot_draws_both_curves(qtbot: QtBot) -> None:
+    plot = LossPlot()
+    qtbot.addWidget(plot)
+    plot.resize(300, 190)
+    assert colours_of(plot) == (0, 0)
+    for step in range(1, 100):
+        plot.add_loss(step, 0.7)
+    plot.add_score(40, 0.5)
+    plot.add_score(80, float("nan"))
+    plot.add_score(99, 0.5)
+    loss, score = colours_of(plot)
+    assert loss > 100
+    assert score > 50
+    plot.clear()
+    assert colours_of(plot) == (0, 0)
+
+
+def test_options_are_not_forgotten_by_the_widgets() -> None:
+    from napari_unet.plugin.train import _SHOWN_ELSEWHERE
+
+    assert {each.name for each in dataclasses.fields(TrainingConfig)} > _SHOWN_ELSEWHERE

@@ -1,0 +1,430 @@
+"""The widgets in a real napari window, used as a person uses them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from napari.utils.notifications import notification_manager
+from qtpy.QtCore import Qt
+
+from napari_unet.data import open_stack, synthetic_em, write_stack
+from napari_unet.plugin.session import session_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from napari import Viewer
+    from pytestqt.qtbot import QtBot
+
+    from napari_unet.plugin.predict import PredictWidget
+    from napari_unet.plugin.train import TrainWidget
+
+PLUGIN = "napari-unet-lab"
+WAIT = 120_000
+SMALL = {"depth": 1, "width": 8, "patch_size": 64, "batch_size": 2}
+
+
+def open_widget(viewer: Viewer, name: str) -> Any:
+    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, name)
+    return widget
+
+
+def click(qtbot: QtBot, button: Any) -> None:
+    assert button.isEnabled(), f"{button.text()} cannot be pressed"
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def set_options(widget: TrainWidget, **values: int) -> None:
+    for name, value in values.items():
+        field = widget.advanced.field(name)
+        if name == "steps":
+            field.given.setChecked(True)
+            field = field.number
+        field.setValue(value)
+
+
+def add_tissue(viewer: Viewer, name: str = "tissue") -> None:
+    image, labels = synthetic_em(4, 96)
+    facts = {"scale": (50, 4, 4), "units": ("nm",) * 3}
+    viewer.add_image(np.asarray(image), name=name, translate=(50, 8, 12), **facts)
+    viewer.add_labels(np.asarray(labels), name="truth", translate=(50, 8, 12), **facts)
+
+
+def begin(qtbot: QtBot, widget: TrainWidget) -> None:
+    click(qtbot, widget.train_button)
+    qtbot.waitUntil(lambda: "step" in widget.progress.words.text(), timeout=WAIT)
+
+
+def idle(widget: Any) -> Callable[[], bool]:
+    return lambda: widget._job is None
+
+
+def notes() -> list[str]:
+    return [str(each.message) for each in notification_manager.records]
+
+
+@pytest.fixture(autouse=True)
+def _no_old_notes() -> None:
+    notification_manager.records.clear()
+
+
+def test_open_train_predict_save_and_open_again(
+    make_napari_viewer: Callable[..., Viewer],
+    qtbot: QtBot,
+    tmp_path: Path,
+    home: Path,
+) -> None:
+    for stack, name in zip(
+        synthetic_em(4, 96), ("train-volume", "train-labels"), strict=True
+    ):
+        write_stack(
+            tmp_path / f"{name}.tif",
+            np.asarray(stack),
+            shape=stack.shape,
+            axes="ZYX",
+            dtype="uint8",
+            pixel_size=stack.pixel_size,
+            unit="nm",
+        )
+    viewer = make_napari_viewer()
+    for name in ("train-volume", "train-labels"):
+        viewer.open(tmp_path / f"{name}.tif", plugin=PLUGIN)
+    assert viewer.layers["train-labels"].data.dtype == np.uint8
+
+    train = open_widget(viewer, "Train")
+    assert train.image.layer.name == "train-volume"
+    assert train.labels.layer.name == "train-labels"
+    qtbot.waitUntil(lambda: train.classes.values == (0, 255), timeout=WAIT)
+    assert "255 class 1" in train.classes.text()
+    set_options(train, steps=30, **SMALL)
+    click(qtbot, train.train_button)
+    qtbot.waitUntil(idle(train), timeout=WAIT)
+    assert "All steps are done" in train.status.text()
+    (run,) = (home / "napari-unet runs").iterdir()
+    assert run.name.endswith("train-volume")
+    assert (run / "model.safetensors").exists()
+    assert not (run / "pixels").exists()
+
+    click(qtbot, train.predict_button)
+    predict: PredictWidget = viewer.window.dock_widgets[f"Predict ({PLUGIN})"]
+    assert predict.model.path() == run
+    assert "2 classes (0, 255)" in predict.about.text()
+    predict.probabilities.setChecked(True)
+    click(qtbot, predict.predict_button)
+    qtbot.waitUntil(idle(predict), timeout=WAIT)
+    layer = viewer.layers["train-volume prediction"]
+    assert set(np.unique(layer.data)) <= {0, 255}
+    assert layer.data.dtype == np.uint8
+    np.testing.assert_array_equal(layer.scale, (50, 4, 4))
+    assert layer.units == viewer.layers["train-volume"].units
+    shares = viewer.layers["train-volume P(255)"].data
+    np.testing.assert_array_equal(layer.data == 255, shares > 0.5)
+
+    path = tmp_path / "result.labels.tif"
+    assert layer.save(str(path)) == [str(path)]  # the long ending is ours
+    again = open_stack(path)
+    np.testing.assert_array_equal(np.asarray(again), layer.data)
+    assert again.dtype == np.uint8
+    assert again.pixel_size == {"Z": 50, "Y": 4, "X": 4}
+    assert again.unit == "nm"
+
+    copy = tmp_path / "result train-labels.tif"
+    path.rename(copy)
+    (reopened,) = viewer.open(copy, plugin=PLUGIN)
+    np.testing.assert_array_equal(reopened.data, layer.data)
+    np.testing.assert_array_equal(reopened.scale, layer.scale)
+
+
+def test_stop_keeps_the_model(
+    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, home: Path
+) -> None:
+    viewer = make_napari_viewer()
+    add_tissue(viewer)
+    train = open_widget(viewer, "Train")
+    predict = open_widget(viewer, "Predict")
+    set_options(train, **SMALL)
+    begin(qtbot, train)
+    folder = train.run.path()
+    click(qtbot, predict.predict_button)
+    assert "no model" in notes()[-1]
+    click(qtbot, train.stop_button)
+    qtbot.waitUntil(idle(train), timeout=WAIT)
+    assert "Stopped" in train.status.text()
+    assert train.plot._loss
+    assert predict.model.path() == folder
+    assert (folder / "model.safetensors").exists()
+    assert train.train_button.text() == "Train"
+    assert train.run.path() != folder
+
+
+def test_closing_the_dock_ends_the_training_and_keeps_the_run(
+    make_napari_viewer: Callable[..., Viewer],
+    qtbot: QtBot,
+    is_running: Callable[[int], bool],
+) -> None:
+    viewer = make_napari_viewer()
+    add_tissue(viewer)
+    train = open_widget(viewer, "Train")
+    session, run = session_of(viewer), train.run.path()
+    set_options(train, **SMALL)
+    begin(qtbot, train)
+    pid = session.worker.pid
+    viewer.window.remove_dock_widget(train)
+    del train
+    qtbot.waitUntil(lambda: session.worker.pid == 0, timeout=WAIT)
+    assert not is_running(pid)
+    assert (run / "model.safetensors").exists()
+    assert (run / "last.safetensors").exists()
+    assert not (run / "pixels").exists()
+
+
+def test_closing_the_viewer_ends_the_worker(
+    make_napari_viewer: Callable[..., Viewer],
+    qtbot: QtBot,
+    fake_worker: object,
+    is_running: Callable[[int], bool],
+) -> None:
+    viewer = make_napari_viewer()
+    add_tissue(viewer)
+    train = open_widget(viewer, "Train")
+    open_widget(viewer, "Predict")
+    session, run = session_of(viewer), train.run.path()
+    begin(qtbot, train)
+    pid = session.worker.pid
+    assert pid > 0
+    del train
+    viewer.close()
+    qtbot.waitUntil(lambda: session.worker.pid == 0, timeout=WAIT)
+    assert not is_running(pid)
+    qtbot.waitUntil(lambda: not (run / "pixels").exists(), timeout=WAIT)
+
+
+def test_closing_one_of_two_docks_leaves_the_worker(
+    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, fake_worker: object
+) -> None:
+    viewer = make_napari_viewer()
+    train, predict = (open_widget(viewer, name) for name in ("Train", "Predict"))
+    worker = session_of(viewer).worker
+    qtbot.waitUntil(lambda: worker.pid > 0, timeout=WAIT)
+    pid = worker.pid
+    viewer.window.remove_dock_widget(predict)
+    assert worker.pid == pid
+    assert not worker._closing
+    viewer.window.remove_dock_widget(train)
+    qtbot.waitUntil(lambda: worker.pid == 0, timeout=WAIT)
+
+
+def test_a_killed_worker_is_explained_and_the_run_resumed(
+    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, fake_worker: object
+) -> None:
+    viewer = make_napari_viewer()
+    add_tissue(viewer)
+    train = open_widget(viewer, "Train")
+    begin(qtbot, train)
+    folder = train.run.path()
+    os.kill(session_of(viewer).worker.pid, signal.SIGKILL)
+    qtbot.waitUntil(idle(train), timeout=WAIT)
+    assert "was killed" in notes()[-1]
+    assert f"kept in {folder}: press Resume" in notes()[-1]
+    assert train.train_button.text() == "Resume"
+    assert train.run.path() == folder
+    begin(qtbot, train)
+    click(qtbot, train.stop_button)
+    qtbot.waitUntil(idle(train), timeout=WAIT)
+
+
+def test_a_killed_training_really_goes_on(
+    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot
+) -> None:
+    viewer = make_napari_viewer()
+    add_tissue(viewer)
+    train = open_widget(viewer, "Train")
+    set_options(train, steps=40, checkpoint_every=0, **SMALL)
+    begin(qtbot, train)
+    folder = train.run.path()
+    qtbot.waitUntil((folder / "last.json").exists, timeout=WAIT)
+    os.kill(session_of(viewer).worker.pid, signal.SIGKILL)
+    qtbot.waitUntil(idle(train), timeout=WAIT)
+    set_options(train, width=16)  # the run's own options hold
+    click(qtbot, train.train_button)
+    qtbot.waitUntil(idle(train), timeout=WAIT)
+    assert "All steps are done" in train.status.text()
+    assert (folder / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("name", ["fails", "exits"])
+def test_errors_of_the_worker_become_notifications(
+    make_napari_viewer: Callable[..., Viewer],
+    qtbot: QtBot,
+    fake_worker: object,
+    name: str,
+) -> None:
+    viewer = make_napari_viewer()
+    add_tissue(viewer, name)
+    train = open_widget(viewer, "Train")
+    click(qtbot, train.train_button)
+    qtbot.waitUntil(idle(train), timeout=WAIT)
+    expected = {"fails": "Too few pixels.", "exits": "ended with code 3: cannot go on"}
+    assert expected[name] in notes()[-1]
+    assert expected[name] in train.status.text()
+    assert train.train_button.isEnabled()
+
+
+def test_what_is_missing_is_said(
+    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, fake_worker: object
+) -> None:
+    viewer = make_napari_viewer()
+    train, predict = (open_widget(viewer, name) for name in ("Train", "Predict"))
+    click(qtbot, train.train_button)
+    assert "no image layer to train on" in notes()[-1]
+    click(qtbot, predict.predict_button)
+    assert "no image layer to predict" in notes()[-1]
+
+    viewer.add_image(np.zeros((4, 32, 32)), name="a")
+    click(qtbot, train.train_button)
+    assert "no labels layer" in notes()[-1]
+    click(qtbot, predict.predict_button)
+    assert "no model to predict with" in notes()[-1]
+
+    viewer.add_labels(np.zeros((4, 32, 30), np.uint8), name="b")
+    qtbot.waitUntil(
+        lambda: "at least two classes" in train.classes.text(), timeout=WAIT
+    )
+    click(qtbot, train.train_button)
+    assert "(4, 32, 32)" in notes()[-1]
+    assert "(4, 32, 30)" in notes()[-1]
+
+    viewer.layers.clear()
+    viewer.add_image(np.zeros((1, 1, 2, 8, 8)), name="five")
+    viewer.add_labels(np.zeros((8, 8), np.uint8))
+    click(qtbot, train.train_button)
+    assert "'five' has 5 dimensions" in notes()[-1]
+
+    viewer.layers.clear()
+    add_tissue(viewer)
+    set_options(train, depth=3, patch_size=100)
+    click(qtbot, train.train_button)
+    assert "multiple of 8" in notes()[-1]
+    assert len(notes()) == 7
+    assert train.train_button.isEnabled()
+
+
+def test_a_model_that_is_gone_or_does_not_fit_is_explained(
+    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, home: Path
+) -> None:
+    from napari_unet import Model
+    from napari_unet.config import NetworkConfig
+    from napari_unet.data import Classes
+    from napari_unet.networks import build_network
+
+    config = NetworkConfig(channels=3, depth=1, width=4)
+    folder = home / "napari-unet runs" / "colour"
+    model = Model(build_network(config), config, Classes((0, 255)))
+    model.save(folder / "model.safetensors")
+    viewer = make_napari_viewer()
+    viewer.add_image(np.zeros((40, 40), np.uint8), name="grey")
+    predict = open_widget(viewer, "Predict")
+    assert "3 channels" in predict.about.text()
+    click(qtbot, predict.predict_button)
+    qtbot.waitUntil(idle(predict), timeout=WAIT)
+    assert "expects 3" in notes()[-1]
+    assert [layer.name for layer in viewer.layers] == ["grey"]
+
+    shutil.rmtree(folder)
+    click(qtbot, predict.predict_button)
+    assert str(folder) in notes()[-1]
+
+
+def test_cancelling_a_prediction_adds_nothing(
+    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, fake_worker: object
+) -> None:
+    from napari_unet.events import PredictionFinished
+
+    viewer = make_napari_viewer()
+    add_tissue(viewer)
+    predict = open_widget(viewer, "Predict")
+    predict._make_job = lambda: make_slow_job(viewer)
+    click(qtbot, predict.predict_button)
+    qtbot.waitUntil(lambda: session_of(viewer).worker.busy, timeout=WAIT)
+    click(qtbot, predict.cancel_button)
+    predict._on_event(PredictionFinished("labels.npy"))  # too late to count
+    qtbot.waitUntil(idle(predict), timeout=WAIT)
+    assert [layer.name for layer in viewer.layers] == ["tissue", "truth"]
+    assert predict.predict_button.isEnabled()
+    assert "Cancelled" in predict.status.text()
+
+
+def make_slow_job(viewer: Viewer) -> Any:
+    import tempfile
+    from pathlib import Path
+
+    from napari_unet.plugin.pixel_job import PixelJob
+
+    folder = Path(tempfile.mkdtemp())
+    request = {"do": "predict", "run": str(folder), "name": ""}
+    return PixelJob(session_of(viewer).worker, request, {}, folder)
+
+
+def test_classes_follow_the_brush_and_the_meaning_of_zero(
+    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, fake_worker: object
+) -> None:
+    viewer = make_napari_viewer()
+    labels = viewer.add_labels(np.repeat([[0, 1]], 8, axis=0).astype(np.uint8))
+    train = open_widget(viewer, "Train")
+    qtbot.waitUntil(lambda: train.classes.values == (0, 1), timeout=WAIT)
+    assert train.classes.text() == "0 class 0 50.0%\n1 class 1 50.0%"
+    labels.paint((0, 0), 2)
+    qtbot.waitUntil(lambda: train.classes.values == (0, 1, 2), timeout=WAIT)
+    train.zero.setCurrentIndex(1)
+    qtbot.waitUntil(lambda: "0 not annotated" in train.classes.text(), timeout=WAIT)
+    assert "1 class 0" in train.classes.text()
+    viewer.layers.remove(labels)
+    assert train.classes.text() == "Choose a labels layer."
+
+
+def test_layers_are_chosen_by_themselves_and_the_choice_is_kept(
+    make_napari_viewer: Callable[..., Viewer], fake_worker: object
+) -> None:
+    viewer = make_napari_viewer()
+    train = open_widget(viewer, "Train")
+    assert train.image.layer is None
+    add_tissue(viewer)
+    assert train.image.layer.name == "tissue"
+    assert train.labels.layer.name == "truth"
+    viewer.add_labels(np.zeros((4, 96, 96), np.uint8), name="more")
+    assert train.labels.layer.name == "truth"
+    viewer.layers["truth"].name = "renamed"
+    assert train.labels.currentText() == "renamed"
+    viewer.layers.remove("renamed")
+    assert train.labels.layer.name == "more"
+    # A result of ours is not what one wants to learn from.
+    viewer.add_labels(
+        np.zeros((4, 96, 96), np.uint8), metadata={"napari-unet model": "x"}
+    )
+    viewer.window.remove_dock_widget(train)
+    assert open_widget(viewer, "Train").labels.layer.name == "more"
+
+
+def test_the_synthetic_sample_opens(make_napari_viewer: Callable[..., Viewer]) -> None:
+    viewer = make_napari_viewer()
+    image, labels = viewer.open_sample(PLUGIN, "synthetic_em")
+    assert image.data.shape == labels.data.shape
+    assert tuple(image.scale) == (50, 4, 4)
+    assert set(np.unique(labels.data)) == {0, 255}
+
+
+def test_the_isbi_sample_opens_from_its_files(
+    make_napari_viewer: Callable[..., Viewer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, labels = synthetic_em(2, 64)
+    stacks = {"train-volume": image, "train-labels": labels, "test-volume": image}
+    monkeypatch.setattr("napari_unet.plugin.samples.fetch_isbi2012", lambda: stacks)
+    viewer = make_napari_viewer()
+    assert len(viewer.open_sample(PLUGIN, "isbi2012_train")) == 2
+    assert len(viewer.open_sample(PLUGIN, "isbi2012_test")) == 1
