@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import napari
-from qtpy.QtWidgets import QApplication
+from napari.settings import get_settings
+from qtpy.QtTest import QTest
 
 from napari_unet.data import synthetic_em
 from napari_unet.plugin.layers import layer_from_stack
@@ -30,6 +31,7 @@ SECTIONS, SEEN = 24, 18
 
 
 def main(minutes: float) -> None:
+    get_settings().application.gui_notification_level = "error"
     viewer = napari.Viewer(show=True)
     viewer.window.resize(1400, 860)
     image, labels = synthetic_em(SECTIONS, 512)
@@ -52,7 +54,7 @@ def main(minutes: float) -> None:
     predict.predict_button.click()
     wait_until(lambda: predict._job is None)
     viewer.reset_view()
-    wait_until(lambda: False, 5)  # until notifications have faded
+    QTest.qWait(500)
     take_screenshot(viewer, IMAGES / "predict.png")
     viewer.close()
 
@@ -65,8 +67,7 @@ def add(viewer: napari.Viewer, stack: Any, kind: str, **look: Any) -> None:
 def wait_until(done: Callable[[], bool], seconds: float = 1200) -> None:
     end = time.monotonic() + seconds
     while not done() and time.monotonic() < end:
-        QApplication.processEvents()
-        time.sleep(0.01)
+        QTest.qWait(20)
 
 
 if __name__ == "__main__":

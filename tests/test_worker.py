@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from napari_unet.data import synthetic_em
+from napari_unet.data import Classes, Stack, synthetic_em
 from napari_unet.events import (
     Event,
     Failed,
     PredictionFinished,
+    PredictionStarted,
     Ready,
     StepDone,
+    TilesDone,
     TrainingFinished,
     TrainingStarted,
 )
-from napari_unet.worker import Inbox, Outbox, Results, serve
+from napari_unet.worker import Inbox, Outbox, Results, predict, serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,7 +91,7 @@ def training(tmp_path: Path) -> dict[str, Any]:
 def test_train_then_predict_in_one_process(
     training: dict[str, Any], tmp_path: Path
 ) -> None:
-    from napari_unet import Model, predict
+    import napari_unet
 
     with start() as worker:
         assert worker.read() == Ready()
@@ -98,7 +100,7 @@ def test_train_then_predict_in_one_process(
         assert isinstance(events[0], TrainingStarted)
         assert [each.step for each in events if isinstance(each, StepDone)] == [1, 2, 3]
         assert isinstance(events[-2], TrainingFinished)
-        model = Model.load(str(events[-2].model))
+        model = napari_unet.Model.load(str(events[-2].model))
         assert model.pixel_size == {"Z": 50, "Y": 4, "X": 4}
 
         labels, shares = tmp_path / "out.npy", tmp_path / "shares.npy"
@@ -112,7 +114,7 @@ def test_train_then_predict_in_one_process(
         )
         events = worker.read_to(Ready)
         assert events[-2] == PredictionFinished(str(labels), str(shares))
-    expected = predict(model, np.load(training["image"]), axes="ZYX")
+    expected = napari_unet.predict(model, np.load(training["image"]), axes="ZYX")
     np.testing.assert_array_equal(np.load(labels), np.asarray(expected))
     assert np.load(labels).dtype == np.uint8
     assert np.load(shares).shape == (2, 3, 64, 64)
@@ -164,6 +166,29 @@ def test_errors_say_what_is_wrong_and_the_next_request_is_served(
         assert isinstance(failed, Failed)
         assert failed.kind == "KeyError"
         assert "Traceback" in failed.details
+
+
+def test_a_stopped_prediction_does_not_say_it_is_finished(
+    training: dict[str, Any], tmp_path: Path
+) -> None:
+    from napari_unet import Model
+    from napari_unet.config import NetworkConfig
+    from napari_unet.networks import build_network
+
+    config = NetworkConfig(depth=1, width=4)
+    model = Model(build_network(config), config, Classes((0, 255)))
+    model.save(tmp_path / "model.safetensors")
+    request = {
+        "model": str(tmp_path / "model.safetensors"),
+        "image": training["image"],
+        "axes": "ZYX",
+        "labels": str(tmp_path / "out.npy"),
+        "options": {"tile": 32},
+    }
+    kinds = [type(event) for event in predict(request, lambda: True)]
+    assert kinds == [PredictionStarted, TilesDone]
+    kinds = [type(event) for event in predict(request, lambda: False)]
+    assert kinds[-1] is PredictionFinished
 
 
 def test_what_libraries_print_does_not_reach_the_events() -> None:
@@ -220,8 +245,6 @@ def test_writing_to_a_viewer_that_is_gone_is_no_error() -> None:
 
 
 def test_results_go_to_their_section(tmp_path: Path) -> None:
-    from napari_unet.data import Classes, Stack
-
     stack = Stack(np.zeros((2, 5, 3, 4, 6), np.uint8), "TZCYX")
     paths = {
         "labels": str(tmp_path / "l.npy"),

@@ -235,7 +235,11 @@ def _stack(request: Request) -> Stack:
 
 
 def _create(path: str, dtype: str, shape: tuple[int, ...]) -> np.memmap:
-    return np.lib.format.open_memmap(path, "w+", dtype=np.dtype(dtype), shape=shape)
+    file = np.lib.format.open_memmap(path, "w+", dtype=np.dtype(dtype), shape=shape)
+    if hasattr(os, "posix_fallocate"):  # a full disk now is an error, later a crash
+        with Path(path).open("r+b") as handle:
+            os.posix_fallocate(handle.fileno(), 0, file.offset + file.nbytes)
+    return file
 
 
 def _unexpected(error: Exception) -> Failed:

@@ -276,6 +276,39 @@ def test_errors_of_the_worker_become_notifications(
     assert train.train_button.isEnabled()
 
 
+def test_a_folder_that_cannot_be_written_is_said(
+    make_napari_viewer: Callable[..., Viewer],
+    qtbot: QtBot,
+    fake_worker: object,
+    tmp_path: Path,
+) -> None:
+    viewer = make_napari_viewer()
+    add_tissue(viewer)
+    train = open_widget(viewer, "Train")
+    (tmp_path / "file").touch()
+    train.run.line.clear()
+    qtbot.keyClicks(train.run.line, str(tmp_path / "file" / "run"))
+    click(qtbot, train.train_button)
+    qtbot.waitUntil(idle(train), timeout=WAIT)
+    assert "could not be written" in notes()[-1]
+    assert str(tmp_path / "file" / "run") in notes()[-1]
+
+
+def test_stop_before_the_first_step_leaves_nothing_behind(
+    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, fake_worker: object
+) -> None:
+    viewer = make_napari_viewer()
+    add_tissue(viewer)
+    train = open_widget(viewer, "Train")
+    click(qtbot, train.train_button)
+    run = train._run
+    click(qtbot, train.stop_button)
+    qtbot.waitUntil(idle(train), timeout=WAIT)
+    assert train.status.text() == "Stopped before the first step."
+    assert not (run / "pixels").exists()
+    assert not session_of(viewer).worker.busy
+
+
 def test_what_is_missing_is_said(
     make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, fake_worker: object
 ) -> None:

@@ -96,9 +96,7 @@ def test_tiled_equals_whole(depth: int, shape: tuple[int, int], tile: int) -> No
     shape=st.tuples(st.integers(1, 150), st.integers(1, 150)),
     tile=st.integers(16, 160),
 )
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_tiled_equals_whole_for_any_shape_and_tile(
     depth: int, shape: tuple[int, int], tile: int
 ) -> None:
@@ -210,9 +208,7 @@ def test_sections_come_in_order_and_events_count_up() -> None:
     assert max(started.tile) <= 32
     done = [each.done for each in middle if isinstance(each, TilesDone)]
     assert done == sorted(set(done))
-    assert done[-1] == started.tiles == 6 * len(
-        PREDICTORS[1].plan((50, 60), 32).tiles
-    )
+    assert done[-1] == started.tiles == 6 * len(PREDICTORS[1].plan((50, 60), 32).tiles)
     assert finished == PredictionFinished()
 
 

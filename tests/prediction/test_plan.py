@@ -34,7 +34,7 @@ def test_spans_keep_the_rules_of_exact_tiling(
         assert (span.first + MARGIN) % stride == 0
         assert window % stride == 0
         assert window <= max(tile, min(smallest, canvas))
-        assert -MARGIN <= span.first
+        assert span.first >= -MARGIN
         assert span.last <= canvas - MARGIN
         # The core's own blocks of the grid, and what the network sees around them.
         start = (span.start + MARGIN) // stride * stride - MARGIN
@@ -75,9 +75,7 @@ def test_fewest_tiles_by_hand() -> None:
     assert [(s.first, s.last) for s in spans] == [(-8, 48), (24, 80), (56, 112)]
 
 
-@given(
-    length=st.integers(1, 30), before=st.integers(0, 80), after=st.integers(0, 80)
-)
+@given(length=st.integers(1, 30), before=st.integers(0, 80), after=st.integers(0, 80))
 def test_mirror_is_reflection(length: int, before: int, after: int) -> None:
     got = mirror(-before, length + after, length)
     mode = "reflect" if length > 1 else "edge"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
-import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_unet.errors import OutputExistsError, StackFormatError
+from napari_unet.files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -87,7 +86,6 @@ def write_stack(
         raise OutputExistsError(
             f"{path} exists. Choose another name, or say that it may be overwritten."
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
     source = iter(sections)
     planes = _checked_planes(source, shape, stored, path)
     options = {
@@ -96,26 +94,17 @@ def write_stack(
         "metadata": _metadata(axes, pixel_size or {}, unit, channel_names),
         **_resolution(pixel_size or {}, unit),
     }
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            _write(file, planes, options)
-            _check_exhausted(source, shape, path)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:  # whatever ended the writing, Ctrl-C included
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as part:
+        _write(part, planes, options)
+        _check_exhausted(source, shape, path)
     return path
 
 
-def _write(
-    file: BinaryIO, planes: Iterator[NDArray[Any]], options: dict[str, Any]
-) -> None:
+def _write(path: Path, planes: Iterator[NDArray[Any]], options: dict[str, Any]) -> None:
     import tifffile
 
     size = math.prod(options["shape"]) * options["dtype"].itemsize
-    with tifffile.TiffWriter(file, bigtiff=size > _CLASSIC_LIMIT, ome=True) as writer:
+    with tifffile.TiffWriter(path, bigtiff=size > _CLASSIC_LIMIT, ome=True) as writer:
         writer.write(
             planes,
             photometric="minisblack",

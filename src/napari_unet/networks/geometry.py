@@ -25,8 +25,9 @@ class Geometry:
     stride : int
         A tile's rows and columns must start and end on multiples of this.
     radius : int
-        No input pixel further away than this, along either axis, has any influence
-        on an output pixel.
+        No input pixel further away than this, along either axis, from a block of
+        ``stride`` by ``stride`` pixels on the grid has any influence on the output in
+        that block. (A single pixel may see up to ``stride - 1`` pixels further.)
     """
 
     stride: int

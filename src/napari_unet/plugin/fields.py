@@ -42,6 +42,7 @@ class BudgetField(QWidget):
         self.choice.addItems([*_BUDGETS, _OTHER])
         self.minutes = QDoubleSpinBox(decimals=1, minimum=0.1, maximum=10000, value=5)
         self.minutes.setSuffix(" min")
+        self.minutes.setMinimumWidth(120)
         self.minutes.hide()
         row = _row(self)
         row.addWidget(self.choice, 1)
@@ -84,8 +85,8 @@ class FolderField(QWidget):
         row.addWidget(browse)
 
     def path(self) -> Path:
-        """Return the folder."""
-        return Path(self.line.text().strip()).expanduser()
+        """Return the folder; the home folder when none is named."""
+        return Path(self.line.text().strip() or "~").expanduser()
 
     def suggest(self, path: Path) -> None:
         """Show a folder for the user to agree with."""

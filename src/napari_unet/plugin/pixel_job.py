@@ -87,8 +87,8 @@ class PixelJob(QObject):
 
     def _on_unwritten(self, error: Exception) -> None:
         self.failed.emit(
-            f"The pixels could not be written to {self._folder} ({error}). Choose a "
-            "folder that can be written to and has room."
+            f"The pixels could not be written to {self._folder} ({error}). Make room "
+            "there, or choose another folder."
         )
         self._end()
 

@@ -8,6 +8,7 @@ are written again from the layers.
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -26,22 +27,31 @@ _CHUNK = 2**24  # bytes copied between two looks at `cancelled`
 def write_pixels(stacks: dict[Path, Stack], cancelled: Event) -> bool:
     """Write the pixels of each stack to its file; False if it was cancelled.
 
-    Meant for a background thread: it touches no layer. Of the file, pixels are in
+    Meant for a background thread: it touches no layer. In the file, pixels are in
     native byte order and in the order of the stack's axes.
+
+    Raises
+    ------
+    OSError
+        If the disk is full or the folder cannot be written to.
     """
-    for path, stack in stacks.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = np.lib.format.open_memmap(
-            path, "w+", dtype=stack.dtype.newbyteorder("="), shape=stack.shape
-        )
-        rest = (slice(None),) * (len(stack.shape) - 1)
-        step = max(1, _CHUNK * stack.shape[0] // max(1, file.nbytes))
-        for start in range(0, stack.shape[0], step):
+    return all(_write(path, stack, cancelled) for path, stack in stacks.items())
+
+
+def _write(path: Path, stack: Stack, cancelled: Event) -> bool:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    dtype = stack.dtype.newbyteorder("=")
+    header = {"descr": dtype.str, "fortran_order": False, "shape": stack.shape}
+    length, *rest = stack.shape
+    step = max(1, _CHUNK // max(1, math.prod(rest) * dtype.itemsize))
+    # Written, not memory-mapped: a full disk would kill a process that maps.
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for start in range(0, length, step):
             if cancelled.is_set():
                 return False
-            part = slice(start, start + step)
-            file[part] = np.asarray(stack.pixels[(part, *rest)])
-        file.flush()
+            part = (slice(start, start + step), *(slice(None) for _ in rest))
+            file.write(np.ascontiguousarray(stack.pixels[part], dtype).data)
     return True
 
 

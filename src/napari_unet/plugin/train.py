@@ -186,6 +186,8 @@ class TrainWidget(DockedWidget):
     def _make_job(self) -> PixelJob:
         image, labels = self._stacks()
         self.session.check_free()
+        if not self.run.line.text().strip():
+            self.run.edited = False
         self._suggest_run()  # with the time of now, unless the user named it
         self._run = run = self.run.path()
         stored = runs.stored_options(run)
@@ -282,6 +284,8 @@ class TrainWidget(DockedWidget):
     def _on_ended(self) -> None:
         self._job = None
         self.progress.end()
+        if not self.status.text():
+            self.status.setText("Stopped before the first step.")
         if not self._died:  # else the same folder is kept, to be resumed
             self.run.edited = False
             self._suggest_run()

@@ -14,7 +14,9 @@ from napari_unet.events import Event, Failed, Ready
 
 _LOG = logging.getLogger(__name__)
 _COMMAND = (sys.executable, "-P", "-m", "napari_unet.worker")
-_PATIENCE = 5000  # milliseconds a step, a checkpoint and the exit may take together
+# Milliseconds that the last step, its validation and the checkpoint may take.
+_PATIENCE = 60_000
+_PATIENCE_AT_EXIT = 10_000  # the window is gone already, and the run is safe on disk
 _KEPT_LINES = 50
 _SIGKILL = 9
 
@@ -123,10 +125,10 @@ class WorkerClient(QObject):
         process.closeWriteChannel()
         if wait:
             for end in (process.terminate, process.kill):
-                if process.waitForFinished(_PATIENCE):
+                if process.waitForFinished(_PATIENCE_AT_EXIT):
                     return
                 end()
-            process.waitForFinished(_PATIENCE)
+            process.waitForFinished(_PATIENCE_AT_EXIT)
         else:
             for attempt, end in enumerate((process.terminate, process.kill), start=1):
                 timer = QTimer(process, singleShot=True)  # ends with the process

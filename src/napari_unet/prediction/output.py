@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import queue
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -203,6 +205,8 @@ def predict_to_files(
                     yield event
             if not finished:
                 raise _AbandonedError
+            for writer in writers:  # both results appear, or none
+                writer.wait()
     except _AbandonedError:
         return
     yield PredictionFinished(*map(str, paths))
@@ -256,16 +260,17 @@ class _SectionWriter:
     """A TIFF file that planes are put into; it compresses them in its own thread."""
 
     def __init__(self, path: Path, **options: Any) -> None:
-        self._queue: queue.Queue[NDArray[Any] | BaseException | None] = queue.Queue(
-            _WAITING
-        )
+        self._queue: queue.Queue[NDArray[Any] | None] = queue.Queue(_WAITING)
+        self._count = math.prod(options["shape"][:-2])
+        self._written = threading.Event()
+        self._abandoned = threading.Event()
         self._pool = ThreadPoolExecutor(1)
         self._writing = self._pool.submit(write_stack, path, self._planes(), **options)
 
     def __enter__(self) -> _SectionWriter:
         return self
 
-    def put(self, plane: NDArray[Any] | BaseException | None) -> None:
+    def put(self, plane: NDArray[Any] | None) -> None:
         """Add a plane; waits while the disk is behind.
 
         Raises
@@ -281,6 +286,18 @@ class _SectionWriter:
                 if self._writing.done():
                     self._writing.result()
 
+    def wait(self) -> None:
+        """Wait until all planes are written and the file lacks only its name.
+
+        Raises
+        ------
+        Exception
+            Whatever ended the writing early.
+        """
+        while not self._written.wait(timeout=0.2):
+            if self._writing.done():
+                self._writing.result()
+
     def __exit__(
         self,
         kind: type[BaseException] | None,
@@ -289,15 +306,23 @@ class _SectionWriter:
     ) -> None:
         """Finish the file, or remove it when an error ended the prediction."""
         try:
-            if not self._writing.done():
-                self.put(_AbandonedError() if error else None)
             if error is None:
+                self.put(None)
                 self._writing.result()
-        finally:
+        finally:  # a second Ctrl-C, too, must not leave a thread that waits for ever
+            self._abandoned.set()
             self._pool.shutdown()
 
     def _planes(self) -> Iterator[NDArray[Any]]:
-        while (plane := self._queue.get()) is not None:
-            if isinstance(plane, BaseException):
-                raise plane
+        for _ in range(self._count):
+            plane = self._get()
+            assert plane is not None
             yield plane
+        self._written.set()
+        self._get()
+
+    def _get(self) -> NDArray[Any] | None:
+        while not self._abandoned.is_set():
+            with contextlib.suppress(queue.Empty):
+                return self._queue.get(timeout=0.2)
+        raise _AbandonedError

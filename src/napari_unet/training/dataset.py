@@ -115,7 +115,7 @@ class Dataset:
     validation_image : ndarray of float16, shape (sections, C, Y, X)
     validation_labels : list of ndarray of uint8, shape (Y, X)
     digest : str
-        SHA-256 of all pixels, in hexadecimal.
+        SHA-256 of all pixels that matter, in hexadecimal.
     """
 
     def __init__(self, image: Stack, labels: Stack, config: TrainingConfig) -> None:
@@ -183,7 +183,7 @@ class Dataset:
             With a leading axis N; the image ``(N, C, Y, X)`` in channels-last layout.
         """
         config = self.config
-        generator = torch.Generator().manual_seed(config.seed * 2**32 + step)
+        generator = torch.Generator().manual_seed(step_seed(config.seed, step))
         points = sampling_points(config, config.batch_size, generator)
         patches = [self._patch(offsets, generator) for offsets in points]
         images, labels, weights = map(torch.stack, zip(*patches, strict=True))
@@ -198,7 +198,9 @@ class Dataset:
         blocks = self._blocks[number]
         block = blocks[_draw(len(blocks), generator)]
         centre = [
-            _inside(_BLOCK * int(place) + _draw(_BLOCK, generator), length, offsets)
+            _centre(
+                _BLOCK * int(place) + _draw(_BLOCK, generator), length, len(offsets)
+            )
             for place, length in zip(block, labels.shape, strict=True)
         ]
         section = Patch(
@@ -222,6 +224,11 @@ class Dataset:
         return weights
 
 
+def step_seed(seed: int, step: int) -> int:
+    """Return the seed of a step's random numbers: 32 bits, all that torch heeds."""
+    return int(np.random.SeedSequence((seed, step)).generate_state(1)[0])
+
+
 def network_config(
     config: TrainingConfig, channels: int, classes: int
 ) -> NetworkConfig:
@@ -234,7 +241,7 @@ def _read(
 ) -> tuple[dict[int, NDArray[np.float16]], dict[int, NDArray[np.uint8]], str]:
     """Read the annotated sections: pixels, class indices, and a hash of it all."""
     normalise = measure_normalisation(image)
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(normalise.mean.tobytes() + normalise.deviation.tobytes())
     pixels, indices = {}, {}
     for index in range(labels.n_sections):
         mask = labels.section(index)
@@ -258,9 +265,12 @@ def _draw(count: int, generator: torch.Generator) -> int:
     return int(torch.randint(count, (), generator=generator))
 
 
-def _inside(place: int, length: int, offsets: torch.Tensor) -> float:
-    """Move a patch's centre so that the patch lies in the section, where it fits."""
-    half = (len(offsets) - 1) / 2
-    if length <= len(offsets):
-        return (length - 1) / 2
-    return min(max(place, half), length - 1 - half)
+def _centre(place: int, length: int, size: int) -> float:
+    """Return the centre of a patch around a pixel, in the section where it fits.
+
+    The patch starts on a whole pixel: between two, even an unturned image would blur.
+    """
+    start = min(max(place - size // 2, 0), length - size)
+    if length < size:
+        start = (length - size) // 2
+    return start + (size - 1) / 2

@@ -189,14 +189,13 @@ class Trainer:
         step = self.progress.step + 1
         batch = self.data.batch(step)
         loss = self._forward(step, batch)
-        if not math.isfinite(value := loss.item()):
-            raise _NotFiniteError(
-                f"The loss became {value} in step {step} and the training stopped. "
-                "The model is the best one before that step. A lower learning_rate or "
-                "precision fp32 may help; look for extreme pixel values in the image."
-            )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        slope = torch.nn.utils.clip_grad_norm_(self.network.parameters(), math.inf)
+        value = loss.item()
+        if not math.isfinite(value + slope.item()):
+            what = "Its gradient" if math.isfinite(value) else f"It became {value}"
+            raise _NotFiniteError(step, value, slope.item())
         self.optimizer.step()
         self.average.update_parameters(self.network)
         self.progress.step = step

@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_unet.config import TrainingConfig
+from napari_unet.training.augmentation import (
+    Patch,
+    sample,
+    sampling_points,
+    vary_intensity,
+)
+
+STILL = TrainingConfig(
+    depth=1,
+    patch_size=32,
+    flip=False,
+    rotate=False,
+    scale=0,
+    elastic=0,
+    intensity=0,
+)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def section(height: int, width: int, seed: int = 0) -> Patch:
+    """A section whose image is its class and whose weight is ten times its class."""
+    random = np.random.default_rng(seed)
+    coarse = random.integers(1, 4, (-(-height // 8), -(-width // 8)))
+    labels = np.kron(coarse, np.ones((8, 8), int))[:height, :width].astype(np.uint8)
+    image = torch.from_numpy(labels.astype(np.float16))[None]
+    weights = torch.from_numpy(10 * labels.astype(np.float16))
+    return Patch(image, torch.from_numpy(labels), weights)
+
+
+def test_points_of_an_unchanged_patch_are_its_pixels() -> None:
+    points = sampling_points(STILL, 2, generator())
+    assert points.shape == (2, 32, 32, 2)
+    rows = np.arange(32) - 15.5
+    np.testing.assert_array_equal(points[0, :, 7, 0].numpy(), rows)
+    np.testing.assert_array_equal(points[1, 7, :, 1].numpy(), rows)
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (3, 5), (18, 8)])
+def test_unchanged_patch_is_the_exact_crop(corner: tuple[int, int]) -> None:
+    whole = section(50, 40)
+    (points,) = sampling_points(STILL, 1, generator())
+    patch = sample(whole, points + torch.tensor(corner) + 15.5)
+    window = slice(corner[0], corner[0] + 32), slice(corner[1], corner[1] + 32)
+    torch.testing.assert_close(
+        patch.image[0], whole.image[0][window].float(), rtol=0, atol=1e-4
+    )
+    assert torch.equal(patch.labels, whole.labels[window].long())
+    assert torch.equal(patch.weights, whole.weights[window].float())
+    assert (patch.image.dtype, patch.labels.dtype, patch.weights.dtype) == (
+        torch.float32,
+        torch.int64,
+        torch.float32,
+    )
+
+
+def test_outside_is_mirrored_for_all_three() -> None:
+    whole = section(20, 24)
+    (points,) = sampling_points(STILL, 1, generator())
+    patch = sample(whole, points + torch.tensor([9.5, 11.5]))
+    rows, columns = (6, 6), (4, 4)
+    expected = np.pad(whole.labels.numpy(), (rows, columns), mode="reflect")
+    np.testing.assert_array_equal(patch.labels.numpy(), expected)
+    np.testing.assert_allclose(patch.image[0].numpy(), expected, atol=1e-4)
+    np.testing.assert_array_equal(patch.weights.numpy(), 10 * expected)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("place", [(40.0, 44.0), (0.0, 0.0), (79.0, 90.0)])
+def test_image_labels_and_weights_move_together(
+    seed: int, place: tuple[float, float]
+) -> None:
+    config = replace(STILL, flip=True, rotate=True, scale=0.3, elastic=4.0)
+    whole = section(80, 91, seed)
+    (points,) = sampling_points(config, 1, generator(seed))
+    patch = sample(whole, points + torch.tensor(place))
+    # Away from edges the four pixels around a point are of one class.
+    flat = torch.isclose(patch.image[0], patch.image[0].round(), atol=1e-3)
+    flat &= patch.image[0] == patch.image[0].clamp(1, 3)
+    agree = patch.image[0].round().long() == patch.labels
+    assert flat.float().mean() > 0.4
+    # Between classes 1 and 3 a linear mean may be 2 by chance.
+    assert agree[flat].float().mean() > 0.98
+    assert torch.equal(patch.weights, 10 * patch.labels.float())
+    assert patch.labels.min() >= 1  # nothing is filled with class 0
+    assert patch.image.min() >= 1 - 1e-3
+    # The nearest pixel of a linear mean is never a whole class away.
+    assert (patch.image[0] - patch.labels).abs().max() <= 1.5 + 1e-3
+
+
+def lengths_and_angles(points: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    step = (points[:, 16, 31] - points[:, 16, 0]).numpy() / 31
+    return np.hypot(*step.T), np.degrees(np.arctan2(step[:, 0], step[:, 1])) % 360
+
+
+def test_rotation_takes_any_angle_and_keeps_size() -> None:
+    points = sampling_points(replace(STILL, rotate=True), 400, generator())
+    length, angle = lengths_and_angles(points)
+    np.testing.assert_allclose(length, 1, atol=1e-5)
+    counts, _ = np.histogram(angle, bins=8, range=(0, 360))
+    assert counts.min() > 20
+    assert len(np.unique(angle.round(3))) > 390
+
+
+def orientations(points: torch.Tensor) -> np.ndarray:
+    down = points[:, 1, 0] - points[:, 0, 0]
+    right = points[:, 0, 1] - points[:, 0, 0]
+    return (down[:, 0] * right[:, 1] - down[:, 1] * right[:, 0]).numpy()
+
+
+def test_half_of_the_patches_are_flipped() -> None:
+    signs = orientations(sampling_points(replace(STILL, flip=True), 400, generator()))
+    np.testing.assert_allclose(np.abs(signs), 1, atol=1e-5)
+    assert 150 < (signs < 0).sum() < 250
+    assert (orientations(sampling_points(STILL, 9, generator())) == 1).all()
+
+
+def test_scale_stays_in_its_range() -> None:
+    points = sampling_points(replace(STILL, scale=0.2), 300, generator())
+    length, angle = lengths_and_angles(points)
+    assert 0.8 <= length.min() < 0.83
+    assert 1.17 < length.max() <= 1.2
+    assert not angle.any()
+
+
+def test_elastic_displacements_have_the_given_spread() -> None:
+    config = replace(STILL, patch_size=128, elastic=3.0)
+    moved = sampling_points(config, 200, generator())
+    still = sampling_points(replace(config, elastic=0), 1, generator())
+    shift = (moved - still).numpy()
+    corners = shift[:, [0, 0, -1, -1], [0, -1, 0, -1]]  # there lie knots
+    assert corners.std() == pytest.approx(3.0, rel=0.1)
+    assert abs(corners.mean()) < 0.3
+    bend = np.diff(shift, axis=1)
+    assert np.abs(bend).max() < 0.6  # smooth: far less than a pixel per pixel
+
+
+def test_same_generator_same_points() -> None:
+    config = replace(STILL, flip=True, rotate=True, scale=0.1, elastic=2.0)
+    one = sampling_points(config, 3, generator(1))
+    assert torch.equal(one, sampling_points(config, 3, generator(1)))
+    assert not torch.equal(one, sampling_points(config, 3, generator(2)))
+
+
+def test_intensity_varies_per_image() -> None:
+    images = torch.randn(500, 1, 8, 8, generator=generator())
+    assert torch.equal(vary_intensity(images, STILL, generator(1)), images)
+    config = replace(STILL, intensity=0.2)
+    changed = vary_intensity(images, config, generator(1))
+    assert torch.equal(changed, vary_intensity(images, config, generator(1)))
+    shift = changed.mean((1, 2, 3)) - images.mean((1, 2, 3))
+    assert shift.std().item() == pytest.approx(0.2, rel=0.2)
+    flat = vary_intensity(torch.zeros(500, 1, 8, 8), config, generator(1))
+    grain = flat.std((1, 2, 3))
+    assert 0 < grain.min() < 0.02
+    assert 0.17 < grain.max() < 0.26  # up to the strength, give or take chance
+    gain = (changed - flat).std((1, 2, 3)) / images.std((1, 2, 3))
+    assert 0.7 < gain.min() < 0.85
+    assert 1.15 < gain.max() < 1.3
+
+
+def test_sections_of_one_pixel_are_no_obstacle() -> None:
+    whole = Patch(
+        torch.full((1, 1, 1), 2.0), torch.full((1, 1), 2), torch.ones(1, 1)
+    )
+    config = replace(STILL, rotate=True, elastic=3.0)
+    (points,) = sampling_points(config, 1, generator())
+    patch = sample(whole, points)
+    assert (patch.image == 2).all()
+    assert (patch.labels == 2).all()
+
+
+def test_rotation_is_a_rotation_of_the_picture() -> None:
+    # A quarter turn, put in by hand, equals NumPy's.
+    whole = section(32, 32)
+    (points,) = sampling_points(STILL, 1, generator())
+    turned = torch.stack([points[..., 1], -points[..., 0]], dim=-1)
+    patch = sample(whole, turned + 15.5)
+    expected = np.rot90(whole.labels.numpy(), -1)
+    assert math.isclose(float(points[0, 0, 0]), -15.5)
+    agrees = [
+        np.array_equal(patch.labels.numpy(), np.rot90(whole.labels.numpy(), k))
+        for k in (1, -1)
+    ]
+    assert sum(agrees) == 1
+    assert expected.shape == (32, 32)

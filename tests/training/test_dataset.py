@@ -1,0 +1,323 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_unet.config import TrainingConfig
+from napari_unet.data import IGNORE, Stack
+from napari_unet.errors import MaskError, TrainingError
+from napari_unet.networks import measure_geometry
+from napari_unet.training.dataset import (
+    FEW_SECTIONS,
+    Dataset,
+    network_config,
+    split_sections,
+)
+
+STILL = TrainingConfig(
+    depth=1,
+    width=2,
+    patch_size=16,
+    batch_size=3,
+    flip=False,
+    rotate=False,
+    scale=0,
+    elastic=0,
+    intensity=0,
+    validation=0,
+    border_weight=0,
+    class_balance=False,
+)
+
+
+def pair(*shape: int, seed: int = 0) -> tuple[Stack, Stack]:
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, 2, shape).astype(np.uint8)
+    image = (100 * labels + random.integers(0, 20, shape)).astype(np.uint8)
+    axes = "ZYX"[-len(shape) :]
+    return Stack(image, axes), Stack(255 * labels, axes)
+
+
+# -- the split -----------------------------------------------------------------------
+
+
+@given(
+    annotated=st.lists(st.integers(0, 60), min_size=1, unique=True).map(sorted),
+    height=st.integers(1, 700),
+    share=st.floats(0, 0.5),
+    margin=st.integers(1, 120),
+)
+def test_split_never_leaks(
+    annotated: list[int], height: int, share: float, margin: int
+) -> None:
+    split = split_sections(annotated, height, share, margin)
+    assert split.training
+    assert set(split.training) | set(split.validation) == set(annotated)
+    if not split.validation:
+        assert split.training_rows == (0, height)
+    elif len(annotated) >= FEW_SECTIONS:
+        assert max(split.training) < min(split.validation)
+        assert split.training_rows == split.validation_rows == (0, height)
+        assert len(split.validation) <= max(1, round(share * len(annotated)))
+    else:
+        assert split.training == split.validation == tuple(annotated)
+        assert split.validation_rows[0] - split.training_rows[1] >= margin
+        assert split.validation_rows[1] == height
+        first, last = split.training_rows
+        assert last - first >= split.validation_rows[1] - split.validation_rows[0]
+    if share == 0:
+        assert split.validation == ()
+
+
+def test_split_by_hand() -> None:
+    split = split_sections(list(range(18)), 512, 0.1, 94)
+    assert (split.training, split.validation) == (tuple(range(16)), (16, 17))
+    assert split.describe() == (
+        "sections 0 to 15, rows 0 to 511",
+        "sections 16 to 17, rows 0 to 511",
+    )
+    split = split_sections([4], 512, 0.1, 94)
+    assert (split.training_rows, split.validation_rows) == ((0, 367), (461, 512))
+    assert split.describe() == (
+        "section 4, rows 0 to 366",
+        "section 4, rows 461 to 511",
+    )
+    assert split_sections([4], 100, 0.1, 94).describe()[1] == "nothing"
+
+
+def test_margin_is_at_least_what_the_network_sees() -> None:
+    config = replace(STILL, depth=2, validation=0.2)
+    data = Dataset(*pair(200, 64), config)
+    radius = measure_geometry(network_config(config, 1, 2)).radius
+    split = data.split
+    assert split.validation_rows == (160, 200)
+    assert split.training_rows == (0, 160 - radius)
+
+
+def test_patches_hold_no_pixel_of_the_validation() -> None:
+    image, labels = pair(6, 40, 40)
+    marked = np.asarray(image).copy()
+    marked[5] = 255  # sections held out shine
+    data = Dataset(Stack(marked, "ZYX"), labels, replace(STILL, validation=0.1))
+    assert data.split.validation == (5,)
+    shine = float(data.validation_image.min())
+    for step in range(20):
+        assert data.batch(step).image.max() < shine - 0.1
+
+    image, labels = pair(200, 40)
+    marked = np.asarray(image).copy()
+    marked[150:] = 255
+    data = Dataset(Stack(marked, "YX"), labels, replace(STILL, validation=0.25))
+    assert data.split.validation_rows == (150, 200)
+    shine = float(data.validation_image.min())
+    for step in range(20):
+        assert data.batch(step).image.max() < shine - 0.1
+
+
+def test_validation_is_normalised_with_the_image_and_labels_are_classes() -> None:
+    image, labels = pair(5, 24, 30)
+    data = Dataset(image, labels, replace(STILL, validation=0.2))
+    pixels = np.asarray(image).astype(float)
+    normal = (pixels - pixels.mean()) / pixels.std()
+    assert data.validation_image.shape == (1, 1, 24, 30)
+    np.testing.assert_allclose(data.validation_image[0, 0], normal[4], atol=2e-3)
+    np.testing.assert_array_equal(
+        data.validation_labels[0], np.asarray(labels)[4] // 255
+    )
+
+
+def test_scribbles_on_some_sections_only() -> None:
+    random = np.random.default_rng(0)
+    labels = np.zeros((9, 40, 40), np.uint8)
+    for index in (1, 2, 5, 6, 8):
+        labels[index, 4:8, 4:30] = 1
+        labels[index, 20:24, 4:30] = 2
+    image = Stack(random.integers(0, 255, labels.shape).astype(np.uint8), "ZYX")
+    config = replace(STILL, zero_is_unlabelled=True, validation=0.2)
+    data = Dataset(image, Stack(labels, "ZYX"), config)
+    assert data.split.training == (1, 2, 5, 6)
+    assert data.split.validation == (8,)
+    assert data.classes.values == (1, 2)
+    assert (data.validation_labels[0] != IGNORE).sum() == 2 * 4 * 26
+
+
+def test_nothing_is_held_out_where_it_could_not_be_scored() -> None:
+    labels = np.zeros((200, 40), np.uint8)
+    labels[5:9, 5:20] = 1
+    labels[20:24, 5:20] = 2
+    image = np.random.default_rng(0).random((200, 40)).astype(np.float32)
+    config = replace(STILL, zero_is_unlabelled=True, validation=0.2)
+    data = Dataset(Stack(image, "YX"), Stack(labels, "YX"), config)
+    assert data.split.describe() == ("section 0, rows 0 to 199", "nothing")
+
+
+def test_class_that_is_only_held_out_is_told() -> None:
+    image, labels = pair(5, 24, 24)
+    mask = np.asarray(labels).copy()
+    mask[4, :5] = 77
+    config = replace(STILL, validation=0.2)
+    with pytest.raises(TrainingError, match=r"\[77\] occur only in the part held out"):
+        Dataset(image, Stack(mask, "ZYX"), config)
+
+
+# -- patches -------------------------------------------------------------------------
+
+
+def test_batch_shapes_and_types() -> None:
+    data = Dataset(*pair(3, 40, 50), STILL)
+    image, labels, weights = data.batch(1)
+    assert (image.shape, image.dtype) == ((3, 1, 16, 16), torch.float32)
+    assert (labels.shape, labels.dtype) == ((3, 16, 16), torch.int64)
+    assert (weights.shape, weights.dtype) == ((3, 16, 16), torch.float32)
+    assert image.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_same_seed_and_step_same_batch() -> None:
+    config = replace(STILL, rotate=True, elastic=2.0, intensity=0.2, flip=True)
+    one, other = (Dataset(*pair(3, 40, 50), config) for _ in range(2))
+    other.batch(6)  # what was drawn before does not matter
+    for mine, its in zip(one.batch(7), other.batch(7), strict=True):
+        assert torch.equal(mine, its)
+    assert not torch.equal(one.batch(7).image, one.batch(8).image)
+    seeded = Dataset(*pair(3, 40, 50), replace(config, seed=1))
+    assert not torch.equal(one.batch(7).image, seeded.batch(7).image)
+
+
+def find(patch: np.ndarray, sections: np.ndarray) -> list[tuple[int, int, int]]:
+    """Where a patch lies in a stack, exactly."""
+    windows = np.lib.stride_tricks.sliding_window_view(sections, patch.shape, (1, 2))
+    return [tuple(place) for place in np.argwhere((windows == patch).all((-2, -1)))]
+
+
+def test_unchanged_patches_are_exact_crops() -> None:
+    image, labels = pair(3, 40, 51)
+    data = Dataset(image, labels, STILL)
+    pixels = np.asarray(image).astype(np.float32)
+    normal = (pixels - pixels.mean()) / pixels.std()
+    places = set()
+    for step in range(12):
+        batch = data.batch(step)
+        for values, classes in zip(batch.image, batch.labels, strict=True):
+            found = find(255 * classes.numpy(), np.asarray(labels))
+            assert len(found) == 1
+            section, top, left = found[0]
+            crop = normal[section, top : top + 16, left : left + 16]
+            np.testing.assert_allclose(values[0].numpy(), crop, atol=2e-3)
+            places.add(found[0])
+    assert len(places) > 30
+    assert {section for section, _, _ in places} == {0, 1, 2}
+    assert min(top for _, top, _ in places) < 4
+    assert max(left for _, _, left in places) > 51 - 16 - 4
+
+
+@pytest.mark.parametrize("shape", [(9, 11), (16, 16), (1, 1), (15, 40), (8, 17)])
+def test_sections_smaller_than_a_patch_are_mirrored(shape: tuple[int, int]) -> None:
+    labels = np.indices((2, *shape)).sum(0) % 2
+    image = Stack((100 * labels).astype(np.uint8), "ZYX")
+    data = Dataset(image, Stack(labels.astype(np.uint8), "ZYX"), STILL)
+    batch = data.batch(0)
+    assert (batch.labels < 2).all()
+    np.testing.assert_array_equal(
+        (batch.image[:, 0] > 0).numpy(), batch.labels.numpy() == 1
+    )
+
+
+@pytest.mark.parametrize("place", [(0, 0), (59, 63), (31, 2), (30, 30)])
+def test_patches_hold_annotated_pixels(place: tuple[int, int]) -> None:
+    labels = np.zeros((60, 64), np.uint8)
+    labels[place] = 1
+    labels[place[0] ^ 1, place[1]] = 2
+    image = np.random.default_rng(0).random(labels.shape).astype(np.float32)
+    config = replace(STILL, zero_is_unlabelled=True)
+    data = Dataset(Stack(image, "YX"), Stack(labels, "YX"), config)
+    for step in range(10):
+        batch = data.batch(step)
+        annotated = (batch.labels != IGNORE).flatten(1).sum(1)
+        assert (annotated > 0).all()
+        assert not batch.weights[batch.labels == IGNORE].any()
+        assert (batch.weights[batch.labels != IGNORE] == 1).all()
+
+
+def test_scribbles_are_met_when_patches_are_turned() -> None:
+    labels = np.zeros((100, 100), np.uint8)
+    labels[40, 30:60] = 1
+    labels[70, 30:60] = 2
+    image = np.random.default_rng(0).random(labels.shape).astype(np.float32)
+    config = replace(
+        STILL, zero_is_unlabelled=True, rotate=True, scale=0.1, patch_size=32
+    )
+    data = Dataset(Stack(image, "YX"), Stack(labels, "YX"), config)
+    for step in range(20):
+        annotated = (data.batch(step).labels != IGNORE).flatten(1).sum(1)
+        assert (annotated > 0).all()
+
+
+@pytest.mark.parametrize("kind", ["bool", "uint16", "int32", "float32", "float64"])
+def test_any_number_type_gives_the_same_patches(kind: str) -> None:
+    image, labels = pair(2, 30, 30)
+    flat = (np.asarray(image) > 60).astype(np.uint8)
+    expected = Dataset(Stack(flat, "ZYX"), labels, STILL).batch(1)
+    got = Dataset(Stack(flat.astype(kind), "ZYX"), labels, STILL).batch(1)
+    torch.testing.assert_close(got.image, expected.image, rtol=0, atol=1e-3)
+    assert torch.equal(got.labels, expected.labels)
+
+
+def test_pixels_that_are_no_number_become_the_mean() -> None:
+    image, labels = pair(2, 30, 30)
+    pixels = np.asarray(image).astype(np.float32)
+    pixels[0, :10] = np.nan
+    pixels[1, 0, 0] = np.inf
+    data = Dataset(Stack(pixels, "ZYX"), labels, STILL)
+    for step in range(5):
+        assert torch.isfinite(data.batch(step).image).all()
+
+
+def test_channels_are_kept_apart() -> None:
+    _, labels = pair(3, 30, 30)
+    mask = np.asarray(labels)
+    colours = np.stack([mask, 255 - mask], axis=-1)
+    data = Dataset(Stack(colours, "ZYXC"), labels, STILL)
+    image, classes, _ = data.batch(3)
+    assert image.shape == (3, 2, 16, 16)
+    assert torch.equal(image[:, 0] > 0, classes == 1)
+    assert torch.equal(image[:, 1] > 0, classes == 0)
+
+
+def test_mask_of_another_size_is_refused() -> None:
+    image, _ = pair(3, 30, 30)
+    _, labels = pair(3, 30, 31)
+    with pytest.raises(MaskError, match="30, 31"):
+        Dataset(image, labels, STILL)
+
+
+def test_digest_tells_data_apart() -> None:
+    image, labels = pair(3, 30, 30)
+
+    def digest(image: Stack, labels: Stack, **changes: Any) -> str:
+        return Dataset(image, labels, replace(STILL, **changes)).digest
+
+    first = digest(image, labels)
+    assert first == digest(*pair(3, 30, 30), seed=4)
+    pixels = np.asarray(image).copy()
+    pixels[2, 29, 29] ^= 1
+    assert digest(Stack(pixels, "ZYX"), labels) != first
+    mask = np.asarray(labels).copy()
+    mask[0, 0, 0] = 255 - mask[0, 0, 0]
+    assert digest(image, Stack(mask, "ZYX")) != first
+
+
+def test_digest_covers_what_only_sets_the_normalisation() -> None:
+    labels = np.zeros((3, 30, 30), np.uint8)
+    labels[0, :5], labels[0, 10:20] = 1, 2
+    image = np.random.default_rng(0).integers(0, 99, labels.shape).astype(np.uint8)
+    config = replace(STILL, zero_is_unlabelled=True)
+    one = Dataset(Stack(image, "ZYX"), Stack(labels, "ZYX"), config)
+    image[2] *= 2  # not annotated, but part of the mean and the deviation
+    other = Dataset(Stack(image, "ZYX"), Stack(labels, "ZYX"), config)
+    assert one.digest != other.digest
