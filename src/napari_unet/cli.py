@@ -108,8 +108,11 @@ def _train(given: argparse.Namespace) -> int:
         )
         last = show(events, _face(given), "Training")
     assert isinstance(last, TrainingFinished)
+    if last.reason == "not finite":
+        _complain(last.message)
+        return 1
     _say(given, last.message)
-    return 1 if last.reason == "not finite" else 0
+    return 0
 
 
 # -- predict -------------------------------------------------------------------------

@@ -125,11 +125,12 @@ def _set_aside(out: Path) -> None:
 
 def _keep(path: Path, stack: Stack) -> Stack:
     """Write a stack of sections, and open what was written."""
+    channels = (stack.n_channels,) if stack.n_channels > 1 else ()
     write_stack(
         path,
-        (stack.section(index)[0] for index in range(stack.n_sections)),
-        shape=(stack.n_sections, *stack.section_shape),
-        axes="ZYX",
+        (plane for index in range(stack.n_sections) for plane in stack.section(index)),
+        shape=(stack.n_sections, *channels, *stack.section_shape),
+        axes="ZCYX" if channels else "ZYX",
         dtype=stack.dtype,
         pixel_size={a: s for a, s in stack.pixel_size.items() if a in "ZYX"},
         unit=stack.unit,

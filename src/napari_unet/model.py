@@ -87,6 +87,7 @@ class Model:
         ModelError
             If there is none, or the file is damaged or of another kind.
         """
+        import torch
         from safetensors.torch import load_file
 
         from napari_unet.networks import build_network
@@ -96,9 +97,14 @@ class Model:
         try:
             config = NetworkConfig.from_dict(info["network"])
             classes = Classes.from_dict(info["classes"])
-            network = build_network(config)
+            if classes.n != config.classes:
+                raise ModelError(
+                    f"{classes.n} mask values for a network of {config.classes} classes"
+                )
+            with torch.random.fork_rng(devices=[]):
+                network = build_network(config)
             network.load_state_dict(load_file(path))
-        except (UNetError, KeyError, RuntimeError, OSError) as error:
+        except (UNetError, KeyError, TypeError, RuntimeError, OSError) as error:
             raise ModelError(f"{path}: the model is damaged ({error}).") from error
         return cls(
             network.eval(),
@@ -170,5 +176,10 @@ def read_info(path: str | Path) -> dict[str, Any]:
             f"{metadata.get('format')!r}, not {FORMAT!r}: it was not written by this "
             "program, or by a newer one."
         )
-    info: dict[str, Any] = json.loads(metadata["model"])
+    try:
+        info = json.loads(metadata["model"])
+    except (KeyError, ValueError) as error:
+        raise ModelError(f"{path}: the model is damaged ({error!r}).") from error
+    if not isinstance(info, dict):
+        raise ModelError(f"{path}: the model is damaged (it describes no network).")
     return info

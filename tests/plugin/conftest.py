@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from napari_unet.plugin import worker_client
+from napari_unet.plugin import runs, worker_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,14 +17,13 @@ FAKE = (sys.executable, str(Path(__file__).with_name("fake_worker.py")))
 
 
 @pytest.fixture(autouse=True)
-def home(
+def runs_folder(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
-    """A home folder of its own for each test, which runs go to."""
-    home = tmp_path_factory.mktemp("home")
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("USERPROFILE", str(home))
-    return home
+    """A folder of its own for each test, which runs go to."""
+    folder = tmp_path_factory.mktemp("runs")
+    monkeypatch.setattr(runs, "runs_folder", lambda: folder)
+    return folder
 
 
 @pytest.fixture

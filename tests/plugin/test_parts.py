@@ -6,6 +6,7 @@ import dataclasses
 import os
 import threading
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,8 +30,6 @@ from napari_unet.plugin.models import ModelChoice, describe
 from napari_unet.plugin.results import Target, result_layers
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pytestqt.qtbot import QtBot
     from qtpy.QtGui import QColor
 
@@ -84,25 +83,33 @@ def test_clock() -> None:
     ]
 
 
-def test_typing_a_folder_counts_as_editing(qtbot: QtBot, home: Path) -> None:
+def test_typing_a_folder_counts_as_editing(qtbot: QtBot, tmp_path: Path) -> None:
     field = FolderField("hint")
     qtbot.addWidget(field)
-    field.suggest(home / "a")
+    field.suggest(tmp_path / "a")
     assert not field.edited
     field.line.clear()
     qtbot.keyClicks(field.line, "~/b")
     assert field.edited
-    assert field.path() == home / "b"
+    assert field.path() == Path.home() / "b"
 
 
-def test_new_runs_are_named_after_time_and_image(home: Path) -> None:
+def test_new_runs_are_named_after_time_and_image(runs_folder: Path) -> None:
     first = runs.new_run("my/cells: 1.", NOW)
-    assert first == home / "napari-unet runs" / "2025-03-04 15-06 my cells 1"
-    first.mkdir(parents=True)
+    assert first == runs_folder / "2025-03-04 15-06 my cells 1"
+    first.mkdir()
     assert runs.new_run("my/cells: 1.", NOW).name.endswith("my cells 1 2")
     assert runs.new_run("", NOW).name == "2025-03-04 15-06"
-    (home / "Documents").mkdir()
-    assert runs.runs_folder() == home / "Documents" / "napari-unet runs"
+
+
+def test_runs_go_to_the_documents_where_there_are_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()  # of the folder that tests use otherwise
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    assert runs.runs_folder() == tmp_path / "napari-unet runs"
+    (tmp_path / "Documents").mkdir()
+    assert runs.runs_folder() == tmp_path / "Documents" / "napari-unet runs"
 
 
 def test_trained_runs_are_listed_newest_first(tmp_path: Path) -> None:
@@ -198,13 +205,15 @@ def test_models_are_described() -> None:
     assert describe({**info, "pixel_size": {}, "history": {}}).endswith("3 channels")
 
 
-def test_the_newest_model_is_chosen(qtbot: QtBot, home: Path, tmp_path: Path) -> None:
+def test_the_newest_model_is_chosen(
+    qtbot: QtBot, runs_folder: Path, tmp_path: Path
+) -> None:
     choice = ModelChoice()
     qtbot.addWidget(choice)
     choice.refresh()
     assert choice.path() is None
-    run = home / "napari-unet runs" / "a"
-    run.mkdir(parents=True)
+    run = runs_folder / "a"
+    run.mkdir()
     (run / "model.safetensors").touch()
     choice.refresh()
     assert choice.path() == run

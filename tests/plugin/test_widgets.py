@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_unet.plugin.train import TrainWidget
 
 PLUGIN = "napari-unet-lab"
-WAIT = 120_000
+WAIT = 300_000
 SMALL = {"depth": 1, "width": 8, "patch_size": 64, "batch_size": 2}
 
 
@@ -78,7 +78,7 @@ def test_open_train_predict_save_and_open_again(
     make_napari_viewer: Callable[..., Viewer],
     qtbot: QtBot,
     tmp_path: Path,
-    home: Path,
+    runs_folder: Path,
 ) -> None:
     for stack, name in zip(
         synthetic_em(4, 96), ("train-volume", "train-labels"), strict=True
@@ -106,7 +106,7 @@ def test_open_train_predict_save_and_open_again(
     click(qtbot, train.train_button)
     qtbot.waitUntil(idle(train), timeout=WAIT)
     assert "All steps are done" in train.status.text()
-    (run,) = (home / "napari-unet runs").iterdir()
+    (run,) = runs_folder.iterdir()
     assert run.name.endswith("train-volume")
     assert (run / "model.safetensors").exists()
     assert not (run / "pixels").exists()
@@ -142,7 +142,7 @@ def test_open_train_predict_save_and_open_again(
 
 
 def test_stop_keeps_the_model(
-    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, home: Path
+    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, runs_folder: Path
 ) -> None:
     viewer = make_napari_viewer()
     add_tissue(viewer)
@@ -349,7 +349,7 @@ def test_what_is_missing_is_said(
 
 
 def test_a_model_that_is_gone_or_does_not_fit_is_explained(
-    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, home: Path
+    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, runs_folder: Path
 ) -> None:
     from napari_unet import Model
     from napari_unet.config import NetworkConfig
@@ -357,7 +357,7 @@ def test_a_model_that_is_gone_or_does_not_fit_is_explained(
     from napari_unet.networks import build_network
 
     config = NetworkConfig(channels=3, depth=1, width=4)
-    folder = home / "napari-unet runs" / "colour"
+    folder = runs_folder / "colour"
     model = Model(build_network(config), config, Classes((0, 255)))
     model.save(folder / "model.safetensors")
     viewer = make_napari_viewer()

@@ -119,7 +119,7 @@ def test_prediction_is_the_network_on_the_mirrored_section(
     mean = image.mean(axis=(1, 2), keepdims=True)
     deviation = image.std(axis=(1, 2), keepdims=True)
     normal = (image - mean) / np.where(deviation > 0, deviation, 1)
-    pads = [(0, 0)] + [(8, 8 + -(length + 16) % 4) for length in shape]
+    pads = [(0, 0)] + [(4, 4 + -(length + 8) % 4) for length in shape]
     for axis, length in enumerate(shape, start=1):
         pad = [(0, 0)] * 3
         pad[axis] = pads[axis]
@@ -127,7 +127,7 @@ def test_prediction_is_the_network_on_the_mirrored_section(
         normal = np.pad(normal, pad, mode=mode)
     with torch.no_grad():
         logits = predicted.network(torch.from_numpy(normal)[None])[0]
-    inner = logits[:, 8 : 8 + shape[0], 8 : 8 + shape[1]]
+    inner = logits[:, 4 : 4 + shape[0], 4 : 4 + shape[1]]
     expected = torch.softmax(inner, 0).numpy()
 
     got = []
@@ -139,7 +139,7 @@ def test_prediction_is_the_network_on_the_mirrored_section(
         probabilities=True,
     )
     assert isinstance(list(events)[-1], PredictionFinished)
-    assert MARGIN == 8
+    assert MARGIN == 4
     np.testing.assert_allclose(got[0], expected, rtol=0, atol=1e-5)
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_unet.prediction.plan import MARGIN, mirror, plan_axis, plan_tiles
@@ -14,6 +14,7 @@ def rounded_up(value: int, stride: int) -> int:
     return -(-value // stride) * stride
 
 
+@settings(deadline=None)
 @given(
     length=st.integers(1, 700),
     depth=st.integers(1, 6),
@@ -75,6 +76,7 @@ def test_fewest_tiles_by_hand() -> None:
     assert [(s.first, s.last) for s in spans] == [(-8, 48), (24, 80), (56, 112)]
 
 
+@settings(deadline=None)
 @given(length=st.integers(1, 30), before=st.integers(0, 80), after=st.integers(0, 80))
 def test_mirror_is_reflection(length: int, before: int, after: int) -> None:
     got = mirror(-before, length + after, length)

@@ -172,9 +172,7 @@ def test_intensity_varies_per_image() -> None:
 
 
 def test_sections_of_one_pixel_are_no_obstacle() -> None:
-    whole = Patch(
-        torch.full((1, 1, 1), 2.0), torch.full((1, 1), 2), torch.ones(1, 1)
-    )
+    whole = Patch(torch.full((1, 1, 1), 2.0), torch.full((1, 1), 2), torch.ones(1, 1))
     config = replace(STILL, rotate=True, elastic=3.0)
     (points,) = sampling_points(config, 1, generator())
     patch = sample(whole, points)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_unet.config import TrainingConfig
@@ -47,6 +47,7 @@ def pair(*shape: int, seed: int = 0) -> tuple[Stack, Stack]:
 # -- the split -----------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(
     annotated=st.lists(st.integers(0, 60), min_size=1, unique=True).map(sorted),
     height=st.integers(1, 700),

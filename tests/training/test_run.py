@@ -84,7 +84,10 @@ def test_failed_write_keeps_the_former_state(
     loaded = run.load_last()
     assert loaded is not None
     assert loaded[0].step == 1
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["last.json", "last.safetensors"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "last.json",
+        "last.safetensors",
+    ]
 
 
 def test_broken_last_line_of_the_log_is_left_out(tmp_path: Path) -> None:

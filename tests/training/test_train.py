@@ -90,9 +90,8 @@ def assert_equal_weights(one: Model, other: Model) -> None:
 def test_it_learns() -> None:
     image, labels = squares(6, 64)
     test_image, test_labels = squares(2, 64, seed=9)
-    model = train(
-        image, labels, steps=60, **{**TINY, "depth": 2, "width": 4, "patch_size": 32}
-    )
+    options = {**TINY, "width": 4, "batch_size": 4, "patch_size": 32}
+    model = train(image, labels, steps=60, learning_rate=1e-2, **options)
     found = np.asarray(predict(model, test_image, precision="fp32"))
     truth = np.asarray(test_labels)
     ious = [
@@ -276,9 +275,7 @@ def test_stopping_keeps_a_model(tmp_path: Path) -> None:
 
 def test_stopping_before_the_first_step_keeps_a_model(tmp_path: Path) -> None:
     config = TrainingConfig(**TINY)
-    *_, last = train_events(
-        *squares(), config, run=tmp_path, should_stop=lambda: True
-    )
+    *_, last = train_events(*squares(), config, run=tmp_path, should_stop=lambda: True)
     assert isinstance(last, TrainingFinished)
     assert (last.reason, last.step) == ("stopped", 0)
     assert Model.load(tmp_path).history["step"] == 0
@@ -351,7 +348,9 @@ def set_scores(monkeypatch: pytest.MonkeyPatch, scores: list[float]) -> None:
 def test_best_is_judged_by_the_smoothed_score(monkeypatch: pytest.MonkeyPatch) -> None:
     set_scores(monkeypatch, [0.5, 0.9, 0.4, 0.8])
     events = events_of(4)
-    found = [(each.score, each.smoothed, each.best) for each in kinds(events, Validated)]
+    found = [
+        (each.score, each.smoothed, each.best) for each in kinds(events, Validated)
+    ]
     expected = [(0.5, 0.5, True), (0.9, 0.7, True), (0.4, 0.55, False)]
     expected.append((0.8, 0.675, False))
     for (score, smoothed, best), wanted in zip(found, expected, strict=True):

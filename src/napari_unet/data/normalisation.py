@@ -17,7 +17,7 @@ class Normalisation:
 
     Attributes
     ----------
-    mean, deviation : ndarray of float32, shape (C, 1, 1)
+    mean, deviation : ndarray of float64, shape (C, 1, 1)
     """
 
     mean: np.ndarray
@@ -28,12 +28,14 @@ class Normalisation:
 
         Pixels that are not finite become 0, the mean.
         """
-        normal = section.astype(np.float32)
-        normal -= self.mean
-        normal /= self.deviation
+        # float32 holds these exactly; wider types would lose a small contrast in it.
+        exact = section.dtype.itemsize <= 2 or section.dtype == np.float32
+        normal = section.astype(np.float32 if exact else np.float64)
+        normal -= self.mean.astype(normal.dtype)
+        normal /= self.deviation.astype(normal.dtype)
         if section.dtype.kind == "f":
             np.nan_to_num(normal, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
-        return normal
+        return normal.astype(np.float32, copy=False)
 
 
 def measure_normalisation(stack: Stack) -> Normalisation:
@@ -53,10 +55,10 @@ def measure_normalisation(stack: Stack) -> Normalisation:
             shift = _first_mean(pixels)
         for channel, plane in enumerate(pixels):
             values = plane[np.isfinite(plane)] if plane.dtype.kind == "f" else plane
-            centred = values.astype(np.float64) - shift[channel]
+            centred = np.subtract(values, shift[channel], dtype=np.float64).ravel()
             count[channel] += centred.size
             total[channel] += centred.sum()
-            squares[channel] += np.square(centred).sum()
+            squares[channel] += centred @ centred
     assert shift is not None
     count = np.maximum(count, 1)
     offset = total / count
@@ -75,4 +77,4 @@ def _first_mean(pixels: np.ndarray) -> np.ndarray:
 
 
 def _column(values: np.ndarray) -> np.ndarray:
-    return values.astype(np.float32).reshape(-1, 1, 1)
+    return values.reshape(-1, 1, 1)

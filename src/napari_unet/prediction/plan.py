@@ -17,8 +17,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MARGIN = 8
-"""Mirrored pixels at the true border: few, so that they cost little."""
+MARGIN = 4
+"""Mirrored pixels at the true border. Measured on EM sections, errors at the border are
+fewest with 4 to 8 of them: all that the network can see is worse, none worst."""
 
 
 @dataclass(frozen=True)

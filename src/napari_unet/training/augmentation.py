@@ -40,6 +40,9 @@ def sampling_points(
 ) -> torch.Tensor:
     """Draw where the pixels of `count` patches lie, relative to the patch's centre.
 
+    Half of the patches, at random, are only mirrored and turned by right angles, so
+    that the network also sees pixels as they are, not only interpolated ones.
+
     Returns
     -------
     Tensor of float32, shape (count, patch, patch, 2)
@@ -48,24 +51,29 @@ def sampling_points(
     size = config.patch_size
     axis = torch.arange(size, dtype=torch.float32) - (size - 1) / 2
     offsets = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), dim=-1)
-    points = offsets.reshape(1, -1, 2) @ _linear_maps(config, count, generator)
-    points = points.reshape(count, size, size, 2)
-    if config.elastic > 0:
-        points = points + _elastic(config, count, generator)
+    bent = torch.rand(count, generator=generator) < 0.5
+    maps = _linear_maps(config, bent, generator)
+    points = (offsets.reshape(1, -1, 2) @ maps).reshape(count, size, size, 2)
+    if config.elastic > 0 and bent.any():
+        points[bent] += _elastic(config, int(bent.sum()), generator)
     return points
 
 
 def _linear_maps(
-    config: TrainingConfig, count: int, generator: torch.Generator
+    config: TrainingConfig, bent: torch.Tensor, generator: torch.Generator
 ) -> torch.Tensor:
     """Draw rotations, sizes and mirrorings as matrices ``(count, 2, 2)``."""
-    angle, size, flip = torch.rand(3, count, generator=generator)
-    angle = 2 * math.pi * angle if config.rotate else torch.zeros(count)
-    size = 1 + config.scale * (2 * size - 1)
-    mirror = torch.where(flip < 0.5, -1.0, 1.0) if config.flip else torch.ones(count)
+    count = len(bent)
+    turn, size, *flips = torch.rand(4, count, generator=generator)
+    turn = torch.where(bent, turn, (4 * turn).floor() / 4)
+    angle = 2 * math.pi * turn if config.rotate else torch.zeros(count)
+    size = 1 + config.scale * torch.where(bent, 2 * size - 1, 0)
+    mirror = [torch.where(flip < 0.5, -1.0, 1.0) for flip in flips]
+    if not config.flip:
+        mirror = [torch.ones(count), torch.ones(count)]
     cosine, sine = torch.cos(angle) * size, torch.sin(angle) * size
-    rows = torch.stack([cosine, -sine], dim=-1)
-    columns = torch.stack([sine, cosine], dim=-1) * mirror[:, None]
+    rows = torch.stack([cosine, -sine], dim=-1) * mirror[0][:, None]
+    columns = torch.stack([sine, cosine], dim=-1) * mirror[1][:, None]
     return torch.stack([rows, columns], dim=1)
 
 

@@ -71,9 +71,10 @@ def split_sections(
 ) -> Split:
     """Hold out one contiguous block.
 
-    From `FEW_SECTIONS` annotated sections on, the last of them are held out. With
-    fewer, the bottom rows of each are, below a margin of the receptive field that is
-    used for neither; where no room for that is left, nothing is held out.
+    From `FEW_SECTIONS` annotated sections on, the first of them are held out: what the
+    model is for most often follows the last. With fewer, the bottom rows of each are,
+    below a margin of the receptive field that is used for neither; where no room for
+    that is left, nothing is held out.
 
     Parameters
     ----------
@@ -91,7 +92,7 @@ def split_sections(
         return Split(sections, (), rows, rows)
     if len(sections) >= FEW_SECTIONS:
         held_out = max(1, round(share * len(sections)))
-        return Split(sections[:-held_out], sections[-held_out:], rows, rows)
+        return Split(sections[held_out:], sections[:held_out], rows, rows)
     held_out = max(1, round(share * height))
     trained = height - held_out - margin
     if trained < max(held_out, 32):

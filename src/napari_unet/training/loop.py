@@ -37,7 +37,7 @@ from napari_unet.networks.compute import (
     dtype_name,
 )
 from napari_unet.prediction.engine import Predictor, predict_sections
-from napari_unet.training.dataset import Dataset, network_config
+from napari_unet.training.dataset import Dataset, network_config, step_seed
 from napari_unet.training.losses import weighted_cross_entropy
 from napari_unet.training.run import Progress, RunFolder, versions
 
@@ -157,7 +157,7 @@ class Trainer:
             reason = "stopped"
         except _NotFiniteError as error:
             if self.best is None:
-                raise TrainingError(str(error)) from None
+                raise TrainingError(f"{error} There is no model yet.") from None
             yield self._finish("not finite", str(error))
             return
         if self.progress.validated < self.progress.step or self.best is None:
@@ -194,8 +194,12 @@ class Trainer:
         slope = torch.nn.utils.clip_grad_norm_(self.network.parameters(), math.inf)
         value = loss.item()
         if not math.isfinite(value + slope.item()):
-            what = "Its gradient" if math.isfinite(value) else f"It became {value}"
-            raise _NotFiniteError(step, value, slope.item())
+            what = "gradient of the loss" if math.isfinite(value) else "loss"
+            raise _NotFiniteError(
+                f"The {what} became {value + slope.item()} in step {step} and the "
+                "training stopped. A lower learning_rate or precision fp32 may help; "
+                "look for extreme pixel values in the image."
+            )
         self.optimizer.step()
         self.average.update_parameters(self.network)
         self.progress.step = step
@@ -221,7 +225,7 @@ class Trainer:
         half = self.dtype == torch.bfloat16
         with torch.random.fork_rng(enabled=self.config.dropout > 0):
             if self.config.dropout:
-                torch.manual_seed(self.config.seed * 2**32 + step)
+                torch.manual_seed(step_seed(self.config.seed, step))
             with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
                 logits = self.network(images)
         return weighted_cross_entropy(logits.float(), labels, weights)
@@ -330,12 +334,16 @@ class Trainer:
         self.progress, tensors = last
         self.network.load_state_dict(_below("network", tensors))
         self.average.load_state_dict(_below("average", tensors))
-        numbers = range(len(list(self.network.parameters())))
-        states = {number: _below(f"optimizer.{number}", tensors) for number in numbers}
+        states = {
+            number: _laid_out_like(weight, _below(f"optimizer.{number}", tensors))
+            for number, weight in enumerate(self.network.parameters())
+        }
         optimizer = self.optimizer.state_dict()
         self.optimizer.load_state_dict({**optimizer, "state": states})
-        if run.model.exists() and self.progress.best_step:
+        if run.model.exists():
             self.best = Model.load(run.model)
+        else:  # removed by somebody: the next validation makes a new one
+            self.progress.best = None
         run.rewind_log(self.progress.step)
 
     # -- words ---------------------------------------------------------------------
@@ -365,7 +373,7 @@ class Trainer:
             *self.data.split.describe(),
         )
 
-    def _finish(self, reason: str, message: str = "") -> TrainingFinished:
+    def _finish(self, reason: str, why: str = "") -> TrainingFinished:
         assert self.best is not None
         words = {
             "budget": "The time is used up.",
@@ -373,12 +381,11 @@ class Trainer:
             "stopped": "Stopped.",
             "no progress": "Stopped early: the score no longer rises.",
         }
-        if not message:
-            where = f" It is {self.run.model}." if self.run else ""
-            message = (
-                f"{words[reason]} The best model is that of step "
-                f"{self.progress.best_step} of {self.progress.step}.{where}"
-            )
+        where = f" It is {self.run.model}." if self.run else ""
+        message = (
+            f"{why or words[reason]} The best model is that of step "
+            f"{self.progress.best_step} of {self.progress.step}.{where}"
+        )
         return TrainingFinished(
             str(self.run.model) if self.run else None,
             self.progress.step,
@@ -410,6 +417,16 @@ def _below(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Ten
         name.removeprefix(start): tensor
         for name, tensor in tensors.items()
         if name.startswith(start)
+    }
+
+
+def _laid_out_like(
+    weight: torch.Tensor, state: dict[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Give a weight's optimiser state its memory layout: fused AdamW trusts it."""
+    return {
+        name: torch.empty_like(weight).copy_(tensor) if tensor.ndim else tensor
+        for name, tensor in state.items()
     }
 
 

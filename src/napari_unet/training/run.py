@@ -77,7 +77,7 @@ class RunFolder:
         OutputExistsError
             If the folder holds a run already and `overwrite` is false.
         """
-        if self._config.exists() and not overwrite:
+        if not overwrite and any((self.path / name).exists() for name in _FILES):
             raise OutputExistsError(
                 f"{self.path} holds a run already: resume it, or choose another folder."
             )

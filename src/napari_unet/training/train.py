@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_unet.config import TrainingConfig
 from napari_unet.data.stack import Stack, as_stack
 from napari_unet.errors import ConfigError
@@ -93,9 +95,10 @@ def train(
     if steps is not None:
         options["steps"] = steps
     folder = Path(run) if run else None
+    stack = as_stack(image, axes=axes)
     trainer = Trainer(
-        as_stack(image, axes=axes),
-        as_stack(labels),
+        stack,
+        _as_labels(labels, stack),
         training_config(options, folder if resume else None),
         folder,
         resume=resume,
@@ -105,6 +108,14 @@ def train(
         on_event(event)
     assert trainer.best is not None
     return trainer.best
+
+
+def _as_labels(labels: Stack | str | Path | ArrayLike, image: Stack) -> Stack:
+    """Take an array's axes from its image: those without the channels."""
+    if isinstance(labels, Stack | str | Path):
+        return as_stack(labels)
+    fits = np.ndim(labels) == len(image.section_axes)
+    return as_stack(labels, axes=image.section_axes if fits else None)
 
 
 def train_events(
@@ -163,4 +174,6 @@ def training_config(given: dict[str, Any], resumed: Path | None) -> TrainingConf
             f"The run in {resumed} was started with other options: "
             f"{'; '.join(changed)}. Leave these out to resume it, or start a new run."
         )
+    if "budget" in given:  # a time given now counts more than the steps given then
+        recorded["steps"] = None
     return TrainingConfig.from_dict({**recorded, **given})

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from napari_unet import events
+from napari_unet.events import (
+    CheckpointSaved,
+    Event,
+    Failed,
+    PredictionFinished,
+    PredictionStarted,
+    Ready,
+    StepDone,
+    TilesDone,
+    TrainingFinished,
+    TrainingStarted,
+    Validated,
+)
+
+EXAMPLES = [
+    TrainingStarted("runs/µ", "cpu", "bf16", 7, [0, 255], "section 0", "nothing"),
+    TrainingStarted(None, "cpu", "fp32", 0, [1, 2], "section 0", "nothing"),
+    StepDone(3, 0.1 + 0.2, 1e-7, 0.5, 12.25, 12.25),
+    Validated(
+        9,
+        0.25,
+        {"0": 0.5, "255": 1.0},
+        {"0": 2 / 3, "255": 1.0},
+        {"0": None, "255": 1.0},
+        {"0": 0.5, "255": None},
+        0.75,
+        0.7,
+        True,
+    ),
+    CheckpointSaved(4, "last.safetensors"),
+    TrainingFinished(None, 9, 8, None, "steps", 'Line one.\n"Line two"'),
+    PredictionStarted(12, 3, [256, 240], "cuda", "bf16"),
+    TilesDone(1, 12),
+    PredictionFinished("a.labels.tif", None),
+    PredictionFinished(),
+    Ready(),
+    Failed("It failed.", "ModelError", "Traceback…"),
+]
+
+
+@pytest.mark.parametrize("event", EXAMPLES)
+def test_event_goes_through_json_unchanged(event: Event) -> None:
+    line = event.to_json()
+    assert "\n" not in line
+    assert json.loads(line)["event"] == type(event).__name__
+    assert Event.from_json(line) == event
+
+
+def test_every_kind_of_event_can_be_read_back() -> None:
+    kinds = {
+        each
+        for each in vars(events).values()
+        if isinstance(each, type) and issubclass(each, Event) and each is not Event
+    }
+    assert kinds == {type(example) for example in EXAMPLES}
+
+
+def test_events_do_not_change() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        EXAMPLES[3].step = 5  # type: ignore[attr-defined]
+
+
+def test_unknown_event_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        Event.from_json('{"event": "Nothing"}')
