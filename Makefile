@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 BEGUN := $(VENV)/.begun
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench constraints clean
+.PHONY: help setup demo test lint bench docs constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1: /p' Makefile | \
@@ -39,6 +39,9 @@ lint: setup ## check style, types and the arrows between the modules
 
 bench: setup ## measure speed and memory
 	$(BIN)/python benchmarks/run.py
+
+docs: setup ## draw the pictures of the README
+	xvfb-run -a -s "-screen 0 1600x1000x24" $(BIN)/python docs/screenshot.py
 
 constraints: setup ## move to the newest versions and write them down
 	$(BIN)/python -m pip install --upgrade --upgrade-strategy eager -e ".[gui]" --group dev

@@ -43,7 +43,9 @@ def main(minutes: float) -> None:
     train.budget.choice.setCurrentText("Other …")
     train.budget.minutes.setValue(minutes)
     train.train_button.click()
-    wait_until(lambda: train.progress.bar.value() > 800)
+    wait_until(
+        lambda: train.progress.bar.value() > 800 or train.train_button.isEnabled()
+    )
     take_screenshot(viewer, IMAGES / "train.png")
     wait_until(lambda: train.train_button.isEnabled())
 

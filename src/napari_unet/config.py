@@ -160,7 +160,7 @@ class NetworkConfig(Config):
 
     channels: int = option(1, "Channels of the input image.", minimum=1, maximum=64)
     classes: int = option(2, "Classes of the output.", minimum=2, maximum=64)
-    depth: int = option(4, "How many times the image is halved.", minimum=1, maximum=6)
+    depth: int = option(3, "How many times the image is halved.", minimum=1, maximum=6)
     width: int = option(
         16,
         "Features of the first level; each level doubles them.",
@@ -211,7 +211,7 @@ class TrainingConfig(ComputeConfig):
     patch_size: int = option(
         256, "Rows and columns of a training patch.", minimum=16, maximum=2048
     )
-    batch_size: int = option(4, "Patches in one step.", minimum=1, maximum=512)
+    batch_size: int = option(2, "Patches in one step.", minimum=1, maximum=512)
     learning_rate: float = option(
         2e-3, "Step size of AdamW after warm-up.", minimum=1e-7, maximum=1
     )

@@ -66,14 +66,14 @@ def test_every_pixel_is_written_once(shape: tuple[int, int], tile: int) -> None:
 def test_one_tile_when_the_canvas_fits() -> None:
     plan = plan_tiles((100, 40), 16, 106, 128)
     assert len(plan.tiles) == 1
-    assert plan.window == (128, 64)  # 100 + 16 and 40 + 16, on the grid of 16
+    assert plan.window == (112, 48)  # 100 + 8 and 40 + 8, on the grid of 16
 
 
 def test_fewest_tiles_by_hand() -> None:
-    # Canvas 104 + 16 = 120; halo 8; windows of 56: cores of 40, 3 of them.
+    # Canvas 104 + 8 = 112; halo 8; windows of 56: cores of 40, 3 of them.
     spans = plan_axis(104, 4, 8, 56)
-    assert [(s.start, s.stop) for s in spans] == [(0, 32), (32, 72), (72, 104)]
-    assert [(s.first, s.last) for s in spans] == [(-8, 48), (24, 80), (56, 112)]
+    assert [(s.start, s.stop) for s in spans] == [(0, 36), (36, 76), (76, 104)]
+    assert [(s.first, s.last) for s in spans] == [(-4, 52), (28, 84), (52, 108)]
 
 
 @settings(deadline=None)

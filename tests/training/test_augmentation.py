@@ -78,7 +78,7 @@ def test_outside_is_mirrored_for_all_three() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("place", [(40.0, 44.0), (0.0, 0.0), (79.0, 90.0)])
+@pytest.mark.parametrize("place", [(40.5, 44.5), (0.5, 0.5), (78.5, 89.5)])
 def test_image_labels_and_weights_move_together(
     seed: int, place: tuple[float, float]
 ) -> None:
@@ -109,9 +109,30 @@ def test_rotation_takes_any_angle_and_keeps_size() -> None:
     points = sampling_points(replace(STILL, rotate=True), 400, generator())
     length, angle = lengths_and_angles(points)
     np.testing.assert_allclose(length, 1, atol=1e-5)
-    counts, _ = np.histogram(angle, bins=8, range=(0, 360))
-    assert counts.min() > 20
-    assert len(np.unique(angle.round(3))) > 390
+    right = np.isclose(angle % 90, 0, atol=1e-3) | np.isclose(angle % 90, 90, atol=1e-3)
+    assert 150 < right.sum() < 250  # half of them keep the pixel grid
+    quarters = np.bincount((angle[right] / 90).round().astype(int) % 4, minlength=4)
+    assert quarters.min() > 25
+    counts, _ = np.histogram(angle[~right], bins=8, range=(0, 360))
+    assert counts.min() > 10
+    assert len(np.unique(angle[~right].round(3))) == (~right).sum()
+
+
+def test_half_of_the_patches_keep_the_pixel_grid() -> None:
+    config = replace(STILL, flip=True, rotate=True, scale=0.3, elastic=4.0)
+    points = sampling_points(config, 400, generator()) + 15.5
+    kept = torch.isclose(points, points.round(), atol=1e-4).flatten(1).all(1)
+    assert 150 < kept.sum() < 250
+    assert points[kept].min() > -1e-4
+    assert points[kept].max() < 31 + 1e-4
+    whole = section(32, 32)
+    for each in points[kept][:10]:
+        patch = sample(whole, each)
+        torch.testing.assert_close(
+            patch.image[0], patch.labels.float(), rtol=0, atol=1e-3
+        )
+    turned = {sample(whole, each).labels.numpy().tobytes() for each in points[kept]}
+    assert len(turned) == 8  # all the mirrorings and right angles, and nothing else
 
 
 def orientations(points: torch.Tensor) -> np.ndarray:
@@ -133,6 +154,7 @@ def test_scale_stays_in_its_range() -> None:
     assert 0.8 <= length.min() < 0.83
     assert 1.17 < length.max() <= 1.2
     assert not angle.any()
+    assert 100 < (length == 1).sum() < 200
 
 
 def test_elastic_displacements_have_the_given_spread() -> None:
@@ -140,6 +162,8 @@ def test_elastic_displacements_have_the_given_spread() -> None:
     moved = sampling_points(config, 200, generator())
     still = sampling_points(replace(config, elastic=0), 1, generator())
     shift = (moved - still).numpy()
+    shift = shift[shift.any(axis=(1, 2, 3))]
+    assert 70 < len(shift) < 130  # half of the patches are not bent
     corners = shift[:, [0, 0, -1, -1], [0, -1, 0, -1]]  # there lie knots
     assert corners.std() == pytest.approx(3.0, rel=0.1)
     assert abs(corners.mean()) < 0.3

@@ -188,8 +188,8 @@ def test_events_tell_the_story(tmp_path: Path) -> None:
     events = events_of(4, tmp_path / "run", checkpoint_every=0)
     assert isinstance(events[0], TrainingStarted)
     assert events[0].classes == [0, 255]
-    assert events[0].training == "sections 0 to 3, rows 0 to 47"
-    assert events[0].validation == "section 4, rows 0 to 47"
+    assert events[0].training == "sections 1 to 4, rows 0 to 47"
+    assert events[0].validation == "section 0, rows 0 to 47"
     steps = kinds(events, StepDone)
     assert [each.step for each in steps] == [1, 2, 3, 4]
     assert [each.progress for each in steps] == [0.25, 0.5, 0.75, 1.0]
