@@ -88,7 +88,6 @@ class _Bar:
         )
         self._task = self._progress.add_task(title, total=1.0, note="", left=None)
         self._score = ""
-        self._start = 0
 
     def __enter__(self) -> _Bar:
         self._progress.start()
@@ -100,7 +99,7 @@ class _Bar:
     def show(self, event: Event) -> None:
         """Move the bar as the event says."""
         if isinstance(event, TrainingStarted):
-            self._start = event.step
+            self._say("Mask values: " + ", ".join(event.mapping) + ".")
             self._say(
                 f"Training on {event.training}; held out: {event.validation} "
                 f"({event.device}, {event.precision})."

@@ -42,6 +42,8 @@ class TrainingStarted(Event):
         Steps already done, more than 0 when a run is resumed.
     classes : list of int
         The mask value of each class, in class order.
+    mapping : list of str
+        What each mask value becomes and how common it is, in words.
     training, validation : str
         Which part of the data serves for what, in words.
     """
@@ -51,6 +53,7 @@ class TrainingStarted(Event):
     precision: str
     step: int
     classes: list[int]
+    mapping: list[str]
     training: str
     validation: str
 

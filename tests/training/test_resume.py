@@ -153,7 +153,7 @@ def test_run_killed_between_any_two_files_can_be_resumed(
     """The folder as it is between the writes of one step, copied from the inside."""
     run, copy = tmp_path / "run", tmp_path / "copy"
     save_last, save_model = loop.RunFolder.save_last, loop.Model.save
-    append = loop.RunFolder.append
+    append, score = loop.RunFolder.append, loop.Trainer._score
 
     def snapshot(which: int, step: int) -> None:
         if which == place and step == 6 and not copy.exists():
@@ -174,14 +174,17 @@ def test_run_killed_between_any_two_files_can_be_resumed(
         if type(event).__name__ == "StepDone":
             snapshot(3, event.step)
 
+    def ever_better(self: Any) -> Any:
+        loss, found = score(self)
+        object.__setattr__(found, "mean_iou", self.progress.step / STEPS)
+        return loss, found
+
+    monkeypatch.setattr(loop.Trainer, "_score", ever_better)
     monkeypatch.setattr(loop.RunFolder, "save_last", watched_last)
     monkeypatch.setattr(loop.RunFolder, "append", watched_append)
     monkeypatch.setattr(loop.Model, "save", watched_model)
     monkeypatch.setattr(loop.Trainer, "_validation_due", lambda self: True)
     unbroken.train(run, steps=STEPS, **OPTIONS)
-    if not copy.exists():
-        assert place == 2  # the model of step 6 was not the best
-        pytest.skip("no model was saved in step 6")
     unbroken.train(copy, resume=True)
     assert_same_end(copy, run)
     assert_log_is_whole(copy)
@@ -275,7 +278,7 @@ def test_interrupt_keeps_the_model_and_says_where(
             if log.exists() and "StepDone" in log.read_text():
                 break
         process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=300)
     finally:
         process.kill()
     assert process.returncode == 0, errors

@@ -42,7 +42,7 @@ class BudgetField(QWidget):
         self.choice.addItems([*_BUDGETS, _OTHER])
         self.minutes = QDoubleSpinBox(decimals=1, minimum=0.1, maximum=10000, value=5)
         self.minutes.setSuffix(" min")
-        self.minutes.setMinimumWidth(120)
+        self.minutes.setMinimumWidth(150)
         self.minutes.hide()
         row = _row(self)
         row.addWidget(self.choice, 1)

@@ -112,6 +112,8 @@ class Dataset:
     Attributes
     ----------
     classes : Classes
+    counts : dict of int to int
+        Pixels of each mask value.
     split : Split
     validation_image : ndarray of float16, shape (sections, C, Y, X)
     validation_labels : list of ndarray of uint8, shape (Y, X)
@@ -122,12 +124,11 @@ class Dataset:
     def __init__(self, image: Stack, labels: Stack, config: TrainingConfig) -> None:
         check_pair(image, labels)
         self.config = config
-        self.classes, counts = find_classes(
+        self.classes, self.counts = find_classes(
             labels,
             ignore=config.ignore,
             zero_is_unlabelled=config.zero_is_unlabelled,
         )
-        self.counts = counts
         pixels, indices, self.digest = _read(image, labels, self.classes)
         self.split = self._split(indices, image.section_shape[0], image.n_channels)
         rows = slice(*self.split.validation_rows)

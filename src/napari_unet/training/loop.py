@@ -370,6 +370,7 @@ class Trainer:
             dtype_name(self.dtype),
             self.progress.step,
             list(self.data.classes.values),
+            self.data.classes.describe(self.data.counts),
             *self.data.split.describe(),
         )
 
