@@ -21,7 +21,9 @@ from napari_unet.events import (
 )
 
 EXAMPLES = [
-    TrainingStarted("runs/µ", "cpu", "bf16", 7, [0, 255], ["0 → class 0"], "section 0", "nothing"),
+    TrainingStarted(
+        "runs/µ", "cpu", "bf16", 7, [0, 255], ["0 → class 0"], "section 0", "nothing"
+    ),
     TrainingStarted(None, "cpu", "fp32", 0, [1, 2], [], "section 0", "nothing"),
     StepDone(3, 0.1 + 0.2, 1e-7, 0.5, 12.25, 12.25),
     Validated(

@@ -33,7 +33,7 @@ from napari_unet.events import Event, Failed, PredictionFinished, Ready
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from napari_unet.data import Classes, Stack
+    from napari_unet.data import Stack
 
     Request = dict[str, Any]
     Stop = Callable[[], bool]
@@ -123,57 +123,28 @@ def predict(request: Request, stop: Stop) -> Iterator[Event]:
     from napari_unet.config import PredictionConfig
     from napari_unet.model import Model
     from napari_unet.prediction import predict_events
+    from napari_unet.prediction.output import ArraySink, result_shapes
 
     model = Model.load(request["model"])
     stack = _stack(request)
-    results = Results(stack, model.classes, request)
     config = PredictionConfig.from_dict(request.get("options", {}))
-    wanted = results.probabilities is not None
+    paths = request["labels"], request.get("probabilities")
+    types = np.dtype(model.classes.dtype), np.dtype(np.float32)
+    labels, probabilities = (
+        np.lib.format.open_memmap(path, "w+", dtype, shape) if path else None
+        for path, dtype, shape in zip(
+            paths, types, result_shapes(model, stack), strict=True
+        )
+    )
+    sink = ArraySink(labels, probabilities)
+    wanted = probabilities is not None
     for event in predict_events(
-        model, stack, config, results.keep, probabilities=wanted, should_stop=stop
+        model, stack, config, sink, probabilities=wanted, should_stop=stop
     ):
         if isinstance(event, PredictionFinished):
-            results.flush()
-            event = PredictionFinished(request["labels"], request.get("probabilities"))
+            del sink, labels, probabilities  # closes the files, all written
+            event = PredictionFinished(*paths)
         yield event
-
-
-class Results:
-    """Labels and probabilities of a stack, in memory-mapped .npy files.
-
-    Attributes
-    ----------
-    labels : memmap, shape (..., Y, X)
-        In the type of the mask; the other axes are those of the stack without C.
-    probabilities : memmap of float32, shape (classes, ..., Y, X), or None
-    """
-
-    def __init__(self, stack: Stack, classes: Classes, request: Request) -> None:
-        lengths = dict(zip(stack.axes, stack.shape, strict=True))
-        loops = [lengths[axis] for axis in stack.section_axes if axis not in "YX"]
-        shape = (*loops, *stack.section_shape)
-        self.labels = _create(request["labels"], classes.dtype, shape)
-        self.probabilities = None
-        if path := request.get("probabilities"):
-            self.probabilities = _create(path, "float32", (classes.n, *shape))
-
-    def keep(
-        self, index: int, labels: np.ndarray, probabilities: np.ndarray | None
-    ) -> None:
-        """Store the section of an index, counted in C order over the looped axes."""
-        height, width = labels.shape
-        self.labels.reshape(-1, height, width)[index] = labels
-        if self.probabilities is not None and probabilities is not None:
-            classes = len(probabilities)
-            self.probabilities.reshape(classes, -1, height, width)[:, index] = (
-                probabilities
-            )
-
-    def flush(self) -> None:
-        """See to it that the files hold everything."""
-        self.labels.flush()
-        if self.probabilities is not None:
-            self.probabilities.flush()
 
 
 def serve(inbox: Inbox, outbox: Outbox) -> None:
@@ -232,14 +203,6 @@ def _stack(request: Request) -> Stack:
         name=request.get("name", ""),
         source=None,
     )
-
-
-def _create(path: str, dtype: str, shape: tuple[int, ...]) -> np.memmap:
-    file = np.lib.format.open_memmap(path, "w+", dtype=np.dtype(dtype), shape=shape)
-    if hasattr(os, "posix_fallocate"):  # a full disk now is an error, later a crash
-        with Path(path).open("r+b") as handle:
-            os.posix_fallocate(handle.fileno(), 0, file.offset + file.nbytes)
-    return file
 
 
 def _unexpected(error: Exception) -> Failed:

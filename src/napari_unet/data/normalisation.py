@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,9 +30,10 @@ class Normalisation:
         """
         # float32 holds these exactly; wider types would lose a small contrast in it.
         exact = section.dtype.itemsize <= 2 or section.dtype == np.float32
-        normal = section.astype(np.float32 if exact else np.float64)
-        normal -= self.mean.astype(normal.dtype)
-        normal /= self.deviation.astype(normal.dtype)
+        kind: Any = np.float32 if exact else np.float64
+        normal = section.astype(kind)
+        normal -= self.mean.astype(kind)
+        normal /= self.deviation.astype(kind)
         if section.dtype.kind == "f":
             np.nan_to_num(normal, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
         return normal.astype(np.float32, copy=False)

@@ -61,7 +61,7 @@ def result_layers(
     model : str
         Path of the model, kept in the layers' metadata.
     labels, probabilities : Path
-        The worker's files: (..., Y, X) in mask values, and (classes, ..., Y, X).
+        The worker's files: (..., Y, X) in mask values, and (..., classes, Y, X).
 
     Returns
     -------
@@ -71,7 +71,7 @@ def result_layers(
     place = {**target.place, "metadata": {MODEL_KEY: model}}
     layers: list[LayerData] = []
     shares = () if probabilities is None else np.load(probabilities)
-    for index, pixels in enumerate(shares):
+    for index, pixels in enumerate(np.moveaxis(shares, -3, 0)):
         look = {
             "name": f"{target.name} P({classes.names[index]})",
             "contrast_limits": (0, 1),

@@ -105,24 +105,16 @@ def result_shape(stack: Stack) -> tuple[str, tuple[int, ...]]:
     return axes, tuple(lengths[axis] for axis in axes)
 
 
-def prediction_arrays(
-    model: Model,
-    stack: Stack,
-    *,
-    probabilities: bool,
-    allocate: Callable[..., NDArray[Any]] = np.empty,
-) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
-    """Allocate what a prediction fills: labels, and probabilities if wanted."""
+def result_shapes(
+    model: Model, stack: Stack
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the shapes of a stack's labels and of its probabilities."""
     _, shape = result_shape(stack)
-    labels = allocate(shape, dtype=np.dtype(model.classes.dtype))
-    if not probabilities:
-        return labels, None
-    with_classes = (*shape[:-2], model.classes.n, *shape[-2:])
-    return labels, allocate(with_classes, dtype=np.dtype(np.float32))
+    return shape, (*shape[:-2], model.classes.n, *shape[-2:])
 
 
 class ArraySink:
-    """Stores each predicted section in arrays of `prediction_arrays`."""
+    """Stores each predicted section in arrays of `result_shapes`."""
 
     def __init__(
         self, labels: NDArray[Any], probabilities: NDArray[np.float32] | None
