@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from napari_unet.data import Classes, Stack, synthetic_em
+from napari_unet.data import Classes, synthetic_em
 from napari_unet.events import (
     Event,
     Failed,
@@ -22,7 +22,7 @@ from napari_unet.events import (
     TrainingFinished,
     TrainingStarted,
 )
-from napari_unet.worker import Inbox, Outbox, Results, predict, serve
+from napari_unet.worker import Inbox, Outbox, predict, serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,8 +117,8 @@ def test_train_then_predict_in_one_process(
     expected = napari_unet.predict(model, np.load(training["image"]), axes="ZYX")
     np.testing.assert_array_equal(np.load(labels), np.asarray(expected))
     assert np.load(labels).dtype == np.uint8
-    assert np.load(shares).shape == (2, 3, 64, 64)
-    np.testing.assert_allclose(np.load(shares).sum(axis=0), 1, atol=1e-5)
+    assert np.load(shares).shape == (3, 2, 64, 64)
+    np.testing.assert_allclose(np.load(shares).sum(axis=1), 1, atol=1e-5)
 
 
 @pytest.mark.parametrize("how", ["stop", "end of input"])
@@ -242,25 +242,3 @@ def test_writing_to_a_viewer_that_is_gone_is_no_error() -> None:
     outbox = Outbox(Closed())
     outbox.send(Ready())
     outbox.send(Ready())
-
-
-def test_results_go_to_their_section(tmp_path: Path) -> None:
-    stack = Stack(np.zeros((2, 5, 3, 4, 6), np.uint8), "TZCYX")
-    paths = {
-        "labels": str(tmp_path / "l.npy"),
-        "probabilities": str(tmp_path / "p.npy"),
-    }
-    results = Results(stack, Classes((0, 300), dtype="uint16"), paths)
-    results.keep(
-        7, np.full((4, 6), 300, np.uint16), np.full((2, 4, 6), 0.5, np.float32)
-    )
-    results.flush()
-    labels = np.load(paths["labels"])
-    assert labels.shape == (2, 5, 4, 6)
-    assert labels.dtype == np.uint16
-    assert (labels[1, 2] == 300).all()
-    assert labels.sum() == 300 * 24
-    shares = np.load(paths["probabilities"])
-    assert shares.shape == (2, 2, 5, 4, 6)
-    assert (shares[:, 1, 2] == 0.5).all()
-    assert shares.sum() == 24

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from napari_unet.config import TrainingConfig
 from napari_unet.console import show, stop_on_interrupt
 from napari_unet.data import Stack, check_pair, open_stack, synthetic_em, write_stack
-from napari_unet.errors import StackFormatError, UNetError
+from napari_unet.errors import ConfigError, StackFormatError, UNetError
 from napari_unet.evaluation import Evaluation, comparison_picture, evaluate
 from napari_unet.files import write_text
 from napari_unet.model import Model
@@ -24,8 +25,6 @@ from napari_unet.training import train_events
 from napari_unet.training.run import RunFolder
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from napari_unet.console import Face
 
 NAME = "unseen"
@@ -64,6 +63,7 @@ def run_demo(
         If the data cannot be read, or the demo is interrupted.
     """
     config = TrainingConfig(budget=budget)
+    _check_own_folder(out, data)
     image, labels = _open(data)
     first_unseen = _first_unseen(image)
     _set_aside(out)
@@ -111,6 +111,16 @@ def _first_unseen(image: Stack) -> int:
             "least 4, to train on some and score on others."
         )
     return image.n_sections - max(1, round(SHARE_UNSEEN * image.n_sections))
+
+
+def _check_own_folder(out: Path, data: Path | None) -> None:
+    """Refuse to move the folder that holds the data, or the one we stand in."""
+    inside = [Path.cwd(), *([data.resolve()] if data else [])]
+    if any(folder.is_relative_to(out.resolve()) for folder in inside):
+        raise ConfigError(
+            f"The demo needs a folder of its own, but {out} holds other things; give "
+            "--out another name."
+        )
 
 
 def _set_aside(out: Path) -> None:

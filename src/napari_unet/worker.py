@@ -128,14 +128,10 @@ def predict(request: Request, stop: Stop) -> Iterator[Event]:
     model = Model.load(request["model"])
     stack = _stack(request)
     config = PredictionConfig.from_dict(request.get("options", {}))
-    paths = request["labels"], request.get("probabilities")
-    types = np.dtype(model.classes.dtype), np.dtype(np.float32)
-    labels, probabilities = (
-        np.lib.format.open_memmap(path, "w+", dtype, shape) if path else None
-        for path, dtype, shape in zip(
-            paths, types, result_shapes(model, stack), strict=True
-        )
-    )
+    shape, with_classes = result_shapes(model, stack)
+    labels = _create(request["labels"], model.classes.dtype, shape)
+    path = request.get("probabilities")
+    probabilities = _create(path, "float32", with_classes) if path else None
     sink = ArraySink(labels, probabilities)
     wanted = probabilities is not None
     for event in predict_events(
@@ -143,7 +139,7 @@ def predict(request: Request, stop: Stop) -> Iterator[Event]:
     ):
         if isinstance(event, PredictionFinished):
             del sink, labels, probabilities  # closes the files, all written
-            event = PredictionFinished(*paths)
+            event = PredictionFinished(request["labels"], path)
         yield event
 
 
@@ -203,6 +199,10 @@ def _stack(request: Request) -> Stack:
         name=request.get("name", ""),
         source=None,
     )
+
+
+def _create(path: str, dtype: str, shape: tuple[int, ...]) -> np.memmap:
+    return np.lib.format.open_memmap(path, "w+", dtype=np.dtype(dtype), shape=shape)
 
 
 def _unexpected(error: Exception) -> Failed:

@@ -172,7 +172,7 @@ def test_copying_stops_when_cancelled(tmp_path: Path) -> None:
 def test_results_become_layers_in_the_axes_of_the_image(tmp_path: Path) -> None:
     labels = np.arange(2 * 3 * 4, dtype=np.uint16).reshape(2, 3, 4)  # Z, Y, X
     np.save(tmp_path / "l.npy", labels)
-    np.save(tmp_path / "p.npy", np.stack([labels, labels + 1]).astype(np.float32))
+    np.save(tmp_path / "p.npy", np.stack([labels, labels + 1], axis=1).astype("f4"))
     target = Target("tissue", "YZX", {"scale": [1, 2, 3]})
     layers = result_layers(
         target,

@@ -22,7 +22,7 @@ from napari_unet.model import Model
 from napari_unet.networks import build_network
 from napari_unet.prediction import output as output_module
 from napari_unet.prediction import predict_to_files
-from napari_unet.prediction.output import output_paths
+from napari_unet.prediction.output import ArraySink, output_paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -373,3 +373,14 @@ def test_wrong_channels_leave_nothing(tmp_path: Path) -> None:
 def test_names_of_results(name: str, stem: str) -> None:
     paths = output_paths(name, Path("out"))
     assert [path.name for path in paths] == [f"{stem}.labels.tif", f"{stem}.prob.tif"]
+
+
+def test_sections_go_to_their_place_in_arrays() -> None:
+    labels = np.zeros((2, 5, 4, 6), np.uint16)
+    shares = np.zeros((2, 5, 2, 4, 6), np.float32)
+    sink = ArraySink(labels, shares)
+    sink(7, np.full((4, 6), 300, np.uint16), np.full((2, 4, 6), 0.5, np.float32))
+    assert (labels[1, 2] == 300).all()
+    assert labels.sum() == 300 * 24
+    assert (shares[1, 2] == 0.5).all()
+    assert shares.sum() == 24

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.errors import OutputExistsError, StackFormatError
+from napari_unet.errors import OutputExistsError, StackFormatError, UNetError
 from napari_unet.files import replacing
 
 if TYPE_CHECKING:
@@ -77,6 +77,8 @@ def write_stack(
         If the file exists and `overwrite` is not set.
     StackFormatError
         If the axes, the shape and the planes do not fit each other.
+    UNetError
+        If the disk is full or the folder cannot be written to.
     """
     path = Path(path)
     shape = tuple(int(length) for length in shape)
@@ -94,9 +96,15 @@ def write_stack(
         "metadata": _metadata(axes, pixel_size or {}, unit, channel_names),
         **_resolution(pixel_size or {}, unit),
     }
-    with replacing(path) as part:
-        _write(part, planes, options)
-        _check_exhausted(source, shape, path)
+    try:
+        with replacing(path) as part:
+            _write(part, planes, options)
+            _check_exhausted(source, shape, path)
+    except OSError as error:
+        raise UNetError(
+            f"{path} could not be written ({error}). Nothing of it was left behind; "
+            "make room, or choose another folder."
+        ) from error
     return path
 
 

@@ -70,8 +70,9 @@ def result_layers(
     """
     place = {**target.place, "metadata": {MODEL_KEY: model}}
     layers: list[LayerData] = []
-    shares = () if probabilities is None else np.load(probabilities)
-    for index, pixels in enumerate(np.moveaxis(shares, -3, 0)):
+    shares = np.empty((0, 1, 1)) if probabilities is None else np.load(probabilities)
+    for index in range(shares.shape[-3]):
+        pixels = shares[..., index, :, :]
         look = {
             "name": f"{target.name} P({classes.names[index]})",
             "contrast_limits": (0, 1),

@@ -90,7 +90,7 @@ class Predictor:
         if tile is None:
             # At its widest the network holds about six times its first features.
             per_pixel = 6 * 2 * self.config.width * self.dtype.itemsize
-            tile = math.isqrt(MEMORY // per_pixel)
+            tile = max(math.isqrt(MEMORY // per_pixel), 4 * geometry.radius)
         return plan_tiles(shape, geometry.stride, geometry.radius, tile)
 
 

@@ -85,7 +85,9 @@ def predict(
     if not isinstance(model, Model):
         model = Model.load(model)
     stack = as_stack(image, axes=axes)
-    labels, shares = prediction_arrays(model, stack, probabilities=output != "labels")
+    shape, with_classes = result_shapes(model, stack)
+    labels = np.empty(shape, model.classes.dtype)
+    shares = None if output == "labels" else np.empty(with_classes, np.float32)
     sink = ArraySink(labels, shares)
     config = PredictionConfig.from_dict(options)
     for event in predict_events(

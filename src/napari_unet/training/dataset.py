@@ -172,7 +172,8 @@ class Dataset:
             values = [self.classes.values[index] for index in missing]
             raise TrainingError(
                 f"The mask values {values} occur only in the part held out for "
-                "validation: annotate them in more sections, or hold out less."
+                "validation: annotate them in more sections, or hold out less (the "
+                "option validation; 0 holds out nothing)."
             )
         self._class_weights = class_weights(counts, self.config.class_balance)
 

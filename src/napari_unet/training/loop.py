@@ -83,6 +83,9 @@ class Trainer:
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self._started = time.monotonic()
+        self.run = RunFolder(run) if run else None
+        if self.run and not resume and not overwrite:
+            self.run.check_free()
         self.config = config
         self.image = image
         self.should_stop = should_stop
@@ -95,7 +98,6 @@ class Trainer:
         self.progress = Progress()
         self.best: Model | None = None
         self._build()
-        self.run = RunFolder(run) if run else None
         if self.run and resume:
             self._resume(self.run)
         elif self.run:
@@ -327,6 +329,7 @@ class Trainer:
                 f"{run.path} was trained on other pixels than these: give the same "
                 "image and labels, or start a new run."
             )
+        run.reopen(self.config.to_dict())
         last = run.load_last()
         if last is None:
             run.rewind_log(0)

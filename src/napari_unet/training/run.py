@@ -77,14 +77,29 @@ class RunFolder:
         OutputExistsError
             If the folder holds a run already and `overwrite` is false.
         """
-        if not overwrite and any((self.path / name).exists() for name in _FILES):
-            raise OutputExistsError(
-                f"{self.path} holds a run already: resume it, or choose another folder."
-            )
+        if not overwrite:
+            self.check_free()
         for name in _FILES:
             (self.path / name).unlink(missing_ok=True)
         self.path.mkdir(parents=True, exist_ok=True)
         write_text(self._config, json.dumps(config, indent=2) + "\n")
+
+    def check_free(self) -> None:
+        """Raise `OutputExistsError` if the folder holds a run or a model already."""
+        if any((self.path / name).exists() for name in _FILES):
+            raise OutputExistsError(
+                f"{self.path} holds a run already: resume it, or choose another folder."
+            )
+
+    def reopen(self, options: dict[str, Any]) -> None:
+        """Note the options a run goes on with, and clear up after a kill."""
+        for part in self.path.glob(".*.part"):  # of files that were being written
+            part.unlink()
+        config = self.config()
+        if config["options"] != options:
+            write_text(
+                self._config, json.dumps({**config, "options": options}, indent=2)
+            )
 
     def config(self) -> dict[str, Any]:
         """Return what `create` was given.
