@@ -8,18 +8,11 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch.optim.swa_utils import AveragedModel
 
-from napari_unet.config import PredictionConfig, TrainingConfig, seconds
-from napari_unet.data.stack import Stack
+from napari_unet.config import TrainingConfig, seconds
 from napari_unet.errors import TrainingError
-from napari_unet.evaluation.overlap import (
-    OverlapScores,
-    count_confusion,
-    overlap_scores,
-)
 from napari_unet.events import (
     CheckpointSaved,
     Event,
@@ -36,14 +29,17 @@ from napari_unet.networks.compute import (
     choose_dtype,
     dtype_name,
 )
-from napari_unet.prediction.engine import Predictor, predict_sections
+from napari_unet.training.checkpoint import pack, unpack
 from napari_unet.training.dataset import Dataset, network_config, step_seed
 from napari_unet.training.losses import weighted_cross_entropy
 from napari_unet.training.run import Progress, RunFolder, versions
+from napari_unet.training.validation import score_held_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from napari_unet.data.stack import Stack
 
 VALIDATIONS = 20
 """How often a training is judged, evenly over its budget."""
@@ -251,7 +247,9 @@ class Trainer:
         if not self.data.split.validation:
             self._keep_best()
             return
-        loss, scores = self._score()
+        loss, scores = score_held_out(
+            self.average.module, self.network_config, self.config, self.data
+        )
         before = scores.mean_iou if progress.smoothed is None else progress.smoothed
         progress.smoothed = before + _SMOOTHING * (scores.mean_iou - before)
         best = progress.best is None or progress.smoothed >= progress.best
@@ -271,27 +269,6 @@ class Trainer:
             progress.smoothed,
             best,
         )
-
-    def _score(self) -> tuple[float, OverlapScores]:
-        compute = PredictionConfig(self.config.device, self.config.precision)
-        predictor = Predictor(self.average.module, self.network_config, compute)
-        stack = Stack(self.data.validation_image, "ZCYX")
-        plan = predictor.plan(stack.section_shape, None)
-        confusion = np.zeros((self.data.classes.n,) * 2, np.int64)
-        surprise, pixels = 0.0, 0
-        for result in predict_sections(
-            predictor, stack, _as_float32, plan, probabilities=True
-        ):
-            if isinstance(result, int):
-                continue
-            assert result.probabilities is not None
-            truth = self.data.validation_labels[result.index]
-            confusion += count_confusion(result.labels, truth, len(confusion))
-            rows, columns = np.nonzero(truth < len(confusion))
-            found = result.probabilities[truth[rows, columns], rows, columns]
-            surprise -= float(np.log(np.maximum(found, 1e-7)).sum())
-            pixels += len(rows)
-        return surprise / pixels, overlap_scores(confusion, self.data.classes.names)
 
     def _keep_best(self) -> None:
         self.progress.best_step = self.progress.step
@@ -315,10 +292,7 @@ class Trainer:
             self.best.save(self.run.model)
 
     def _checkpoint(self, run: RunFolder) -> CheckpointSaved:
-        tensors = _flat("network", self.network.state_dict())
-        tensors |= _flat("average", self.average.state_dict())
-        for number, state in self.optimizer.state_dict()["state"].items():
-            tensors |= _flat(f"optimizer.{number}", state)
+        tensors = pack(self.network, self.average, self.optimizer)
         run.save_last(replace(self.progress, elapsed=self._elapsed()), tensors)
         return CheckpointSaved(self.progress.step, str(run.last))
 
@@ -335,14 +309,7 @@ class Trainer:
             run.rewind_log(0)
             return
         self.progress, tensors = last
-        self.network.load_state_dict(_below("network", tensors))
-        self.average.load_state_dict(_below("average", tensors))
-        states = {
-            number: _laid_out_like(weight, _below(f"optimizer.{number}", tensors))
-            for number, weight in enumerate(self.network.parameters())
-        }
-        optimizer = self.optimizer.state_dict()
-        self.optimizer.load_state_dict({**optimizer, "state": states})
+        unpack(tensors, self.network, self.average, self.optimizer)
         if run.model.exists():
             self.best = Model.load(run.model)
         else:  # removed by somebody: the next validation makes a new one
@@ -402,36 +369,6 @@ class Trainer:
 
 class _NotFiniteError(Exception):
     """The loss is no number any more."""
-
-
-def _as_float32(section: np.ndarray) -> np.ndarray:
-    return section.astype(np.float32)
-
-
-def _flat(prefix: str, tensors: dict[str, Any]) -> dict[str, torch.Tensor]:
-    return {
-        f"{prefix}.{name}": tensor.detach().cpu().contiguous()
-        for name, tensor in tensors.items()
-    }
-
-
-def _below(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    start = f"{prefix}."
-    return {
-        name.removeprefix(start): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(start)
-    }
-
-
-def _laid_out_like(
-    weight: torch.Tensor, state: dict[str, torch.Tensor]
-) -> dict[str, torch.Tensor]:
-    """Give a weight's optimiser state its memory layout: fused AdamW trusts it."""
-    return {
-        name: torch.empty_like(weight).copy_(tensor) if tensor.ndim else tensor
-        for name, tensor in state.items()
-    }
 
 
 def _describe(stack: Stack) -> dict[str, Any]:
