@@ -41,13 +41,13 @@ class BudgetField(QWidget):
         self.choice = QComboBox()
         self.choice.addItems([*_BUDGETS, _OTHER])
         self.minutes = QDoubleSpinBox(decimals=1, minimum=0.1, maximum=10000, value=5)
-        self.minutes.setSuffix(" min")
-        self.minutes.setMinimumWidth(150)
-        self.minutes.hide()
+        self._unit = QLabel("min")
         row = _row(self)
         row.addWidget(self.choice, 1)
         row.addWidget(self.minutes)
+        row.addWidget(self._unit)
         self.choice.currentTextChanged.connect(self._on_choice)
+        self._on_choice(self.choice.currentText())
         self.setToolTip("<p>How long to train. Stop keeps the best model any time.</p>")
 
     def text(self) -> str:
@@ -56,7 +56,8 @@ class BudgetField(QWidget):
         return f"{round(60 * minutes)}s"
 
     def _on_choice(self, text: str) -> None:
-        self.minutes.setVisible(text == _OTHER)
+        for each in (self.minutes, self._unit):
+            each.setVisible(text == _OTHER)
 
 
 class FolderField(QWidget):

@@ -14,10 +14,12 @@ import torch
 from torch.nn import functional
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_unet.config import TrainingConfig
 
-ELASTIC_SPACING = 64
-"""Pixels between the random displacements that an elastic deformation goes through."""
+SPACING = 64
+"""Pixels between the random values that vary smoothly over a patch."""
 
 
 class Patch(NamedTuple):
@@ -86,12 +88,9 @@ def _elastic(
     section 3.1).
     """
     size = config.patch_size
-    knots = max(3, size // ELASTIC_SPACING + 1)
+    knots = max(3, size // SPACING + 1)
     coarse = torch.randn(count, 2, knots, knots, generator=generator) * config.elastic
-    fine = functional.interpolate(
-        coarse, size=(size, size), mode="bicubic", align_corners=True
-    )
-    return fine.permute(0, 2, 3, 1)
+    return _between_knots(coarse, (size, size)).permute(0, 2, 3, 1)
 
 
 def sample(section: Patch, points: torch.Tensor) -> Patch:
@@ -135,7 +134,10 @@ def _mirror(place: torch.Tensor, length: int) -> torch.Tensor:
 def vary_intensity(
     images: torch.Tensor, config: TrainingConfig, generator: torch.Generator
 ) -> torch.Tensor:
-    """Change brightness and contrast of each image, and add noise.
+    """Change brightness and contrast, over all and from place to place, and add noise.
+
+    Where the contrast is low by chance, a faint membrane has to be told from its
+    surroundings, as in sections that cut it at a slant.
 
     Parameters
     ----------
@@ -144,10 +146,20 @@ def vary_intensity(
     """
     if config.intensity == 0:
         return images
-    shape = (len(images), 1, 1, 1)
-    brightness, contrast = torch.randn(2, *shape, generator=generator)
-    noise = torch.rand(shape, generator=generator)
-    grain = torch.randn(images.shape, generator=generator)
     strength = config.intensity
-    images = images * (1 + strength * contrast.clamp(-2, 2) / 2) + strength * brightness
+    count, _, *shape = images.shape
+    knots = [max(3, length // SPACING + 1) for length in shape]
+    local = torch.randn(count, 2, *knots, generator=generator)
+    overall = torch.randn(count, 2, 1, 1, generator=generator)
+    fields = strength * _between_knots(local + overall, shape)
+    noise = torch.rand(count, 1, 1, 1, generator=generator)
+    grain = torch.randn(images.shape, generator=generator)
+    images = images * fields[:, :1].exp() + fields[:, 1:]
     return images + strength * noise * grain
+
+
+def _between_knots(coarse: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+    """Fill in between the values of a coarse grid, smoothly (bicubic)."""
+    return functional.interpolate(
+        coarse, size=tuple(shape), mode="bicubic", align_corners=True
+    )
