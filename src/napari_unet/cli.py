@@ -82,7 +82,9 @@ def _add_train(commands: Any) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="go on with the run in that folder"
     )
-    _add_common(parser, overwrite="replace a run that is in that folder")
+    _add_overwrite(parser, "replace a run that is in that folder")
+    _add_image_flags(parser)
+    _add_output_flags(parser)
     _add_options(parser, TrainingConfig)
 
 
@@ -94,8 +96,8 @@ def _train(given: argparse.Namespace) -> int:
 
     chosen = _chosen(given, TrainingConfig)
     config = training_config(chosen, given.run if given.resume else None)
-    image = _open(given.image, given)
-    labels = _open(given.labels, given, axes=False)
+    image = _open(given.image, given, axes=given.axes)
+    labels = _open(given.labels, given, axes=image.section_axes if given.axes else None)
     with stop_on_interrupt() as stop:
         events = train_events(
             image,
@@ -133,7 +135,9 @@ def _add_predict(commands: Any) -> None:
     parser.add_argument(
         "--probabilities", action="store_true", help="write probabilities as well"
     )
-    _add_common(parser, overwrite="replace results that are in that folder")
+    _add_overwrite(parser, "replace results that are in that folder")
+    _add_image_flags(parser)
+    _add_output_flags(parser)
     _add_options(parser, PredictionConfig)
 
 
@@ -171,7 +175,7 @@ def _predict_one(
 
     events = predict_to_files(
         model,
-        _open(path, given),
+        _open(path, given, axes=given.axes),
         given.out,
         config,
         probabilities=given.probabilities,
@@ -215,7 +219,8 @@ def _add_evaluate(commands: Any) -> None:
         action=argparse.BooleanOptionalAction,
         help="score membranes by V_rand and V_info (default: when there are 2 classes)",
     )
-    _add_common(parser)
+    _add_sections(parser)
+    _add_output_flags(parser, quiet=False)
 
 
 def _evaluate(given: argparse.Namespace) -> int:
@@ -224,7 +229,7 @@ def _evaluate(given: argparse.Namespace) -> int:
     from napari_unet.data import open_stack
     from napari_unet.evaluation import evaluate
 
-    truth = _open(given.truth, given, axes=False)
+    truth = _open(given.truth, given)
     prediction = open_stack(given.prediction)
     if prediction.n_sections != truth.n_sections:
         prediction = _select(prediction, given)
@@ -245,7 +250,8 @@ def _evaluate(given: argparse.Namespace) -> int:
 def _add_info(commands: Any) -> None:
     parser = _command(commands, "info", _info, "describe an image, a model or a run")
     parser.add_argument("file", type=Path, help=f"image, or {MODEL}")
-    _add_common(parser)
+    _add_image_flags(parser)
+    _add_output_flags(parser, quiet=False)
 
 
 def _info(given: argparse.Namespace) -> int:
@@ -265,7 +271,7 @@ def _facts(path: Path, given: argparse.Namespace) -> dict[str, Any]:
     is_run = (path / "config.json").exists() or (path / MODEL_FILE).exists()
     if is_run or path.suffix == ".safetensors":
         return read_info(path)
-    stack = _open(path, given)
+    stack = _open(path, given, axes=given.axes)
     return {
         "name": stack.name,
         "axes": stack.axes,
@@ -299,7 +305,7 @@ def _add_demo(commands: Any) -> None:
         default=True,
         help="show the result in napari, or without a display its picture",
     )
-    _add_common(parser)
+    _add_output_flags(parser)
 
 
 def _demo(given: argparse.Namespace) -> int:
@@ -318,17 +324,29 @@ def _command(commands: Any, name: str, function: Any, text: str) -> Any:
     return parser
 
 
-def _add_common(parser: argparse.ArgumentParser, overwrite: str = "") -> None:
-    if overwrite:
-        parser.add_argument("--overwrite", action="store_true", help=overwrite)
+def _add_overwrite(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("--overwrite", action="store_true", help=text)
+
+
+def _add_image_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--axes", help="axes of the image, such as ZYX or TZCYX")
+    _add_sections(parser)
+
+
+def _add_sections(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sections",
         type=_section_range,
         metavar="FROM:TO",
         help="only these sections, counted from 0, TO not included",
     )
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def _add_output_flags(parser: argparse.ArgumentParser, *, quiet: bool = True) -> None:
+    if quiet:
+        parser.add_argument(
+            "--quiet", action="store_true", help="print nothing but errors"
+        )
     parser.add_argument("--json", action="store_true", help="print JSON, one per line")
     parser.add_argument("--debug", action="store_true", help="show where errors arise")
 
@@ -366,12 +384,13 @@ def _section_range(text: str) -> slice:
         ) from None
 
 
-def _open(path: Path, given: argparse.Namespace, *, axes: bool = True) -> Stack:
+def _open(path: Path, given: argparse.Namespace, axes: str | None = None) -> Stack:
     from napari_unet.data import open_stack
 
-    stack = open_stack(path, axes=given.axes if axes else None)
-    for remark in stack.remarks:
-        _complain(f"{path}: {remark}")
+    stack = open_stack(path, axes=axes)
+    if not getattr(given, "quiet", False):
+        for remark in stack.remarks:
+            _complain(f"{path}: {remark}")
     return _select(stack, given)
 
 

@@ -18,6 +18,7 @@ from napari_unet.console import show, stop_on_interrupt
 from napari_unet.data import Stack, check_pair, open_stack, synthetic_em, write_stack
 from napari_unet.errors import ConfigError, StackFormatError, UNetError
 from napari_unet.evaluation import Evaluation, comparison_picture, evaluate
+from napari_unet.events import Event, PredictionFinished, TrainingFinished
 from napari_unet.files import write_text
 from napari_unet.model import Model
 from napari_unet.prediction import predict_to_files
@@ -60,7 +61,7 @@ def run_demo(
     Raises
     ------
     UNetError
-        If the data cannot be read, or the demo is interrupted.
+        If the data cannot be read, the training fails, or the demo is interrupted.
     """
     config = TrainingConfig(budget=budget)
     _check_own_folder(out, data)
@@ -76,13 +77,18 @@ def run_demo(
             run=out / "run",
             should_stop=stop.is_set,
         )
-        show(training, face, "Training")
+        _check_finished(show(training, face, "Training"), face)
         seen_never = _keep(out / f"{NAME}.tif", image.select(unseen))
         truth = _keep(out / f"{NAME}.truth.tif", labels.select(unseen))
         prediction = predict_to_files(
-            Model.load(out / "run"), seen_never, out, probabilities=True
+            Model.load(out / "run"),
+            seen_never,
+            out,
+            probabilities=True,
+            should_stop=stop.is_set,
         )
-        show(prediction, face, "Predicting")
+        if not isinstance(show(prediction, face, "Predicting"), PredictionFinished):
+            raise UNetError(f"Stopped. The model is kept in {out / 'run'}.")
     scores = evaluate(open_stack(out / f"{NAME}.prob.tif"), truth)
     _report(out, scores, seen_never, truth)
     if face == "bar":
@@ -131,6 +137,14 @@ def _set_aside(out: Path) -> None:
     while (other := out.with_name(f"{out.name}-{number}")).exists():
         number += 1
     out.rename(other)
+
+
+def _check_finished(last: Event | None, face: Face) -> None:
+    """Say how the training ended; raise unless the whole budget was used well."""
+    assert isinstance(last, TrainingFinished)
+    if last.reason in ("stopped", "not finite"):
+        raise UNetError(last.message)
+    _say(face, last.message)
 
 
 def _keep(path: Path, stack: Stack) -> Stack:
@@ -187,7 +201,10 @@ def _show_window(out: Path, face: Face) -> None:
         command += [f"--{option}", str(out / f"{NAME}.{kind}")]
     if _has_display():
         _say(face, "Opening napari; close its window to end.")
-        subprocess.run(command, check=False)
+        if subprocess.run(command, check=False).returncode:
+            _say(
+                face, "The window could not be opened; the pictures are in the folder."
+            )
         return
     xvfb = shutil.which("xvfb-run")
     if xvfb is None:
@@ -195,15 +212,22 @@ def _show_window(out: Path, face: Face) -> None:
         return
     screenshot = out / "window.png"
     screen = [xvfb, "-a", "-s", "-screen 0 1600x1000x24"]
-    done = subprocess.run(
-        [*screen, *command, "--screenshot", str(screenshot)],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+    try:
+        done = subprocess.run(
+            [*screen, *command, "--screenshot", str(screenshot)],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+    except subprocess.TimeoutExpired:
+        _say(face, "The napari window could not be drawn: it took over five minutes.")
+        return
     if done.returncode or not screenshot.exists():
-        raise UNetError(f"The window could not be drawn:\n{done.stderr[-2000:]}")
-    _say(face, f"The napari window is pictured in {screenshot}.")
+        reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        _say(face, f"The napari window could not be drawn ({reason}).")
+    else:
+        _say(face, f"The napari window is pictured in {screenshot}.")
 
 
 def _has_display() -> bool:

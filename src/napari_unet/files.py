@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_unet.errors import UNetError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -19,21 +21,32 @@ def replacing(path: Path) -> Iterator[Path]:
     The content is flushed to the disk before the move, so after a crash or a loss of
     power `path` holds either the old content or the new, never a part. When the body
     raises, `path` stays as it was and the temporary file is removed.
+
+    Raises
+    ------
+    UNetError
+        If the disk is full or the folder cannot be written to.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    number, name = tempfile.mkstemp(
-        dir=path.parent, prefix=f".{path.name}.", suffix=".part"
-    )
-    os.close(number)
-    part = Path(name)
+    part = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        number, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.name}.", suffix=".part"
+        )
+        os.close(number)
+        part = Path(name)
         yield part
         _flush(part)
         part.chmod(0o666 & ~_umask())
         part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        raise UNetError(
+            f"{path} could not be written ({error}). Nothing of it was left behind; "
+            "make room, or choose another folder."
+        ) from error
+    finally:
+        if part is not None:
+            part.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -153,7 +153,8 @@ def test_run_killed_between_any_two_files_can_be_resumed(
     """The folder as it is between the writes of one step, copied from the inside."""
     run, copy = tmp_path / "run", tmp_path / "copy"
     save_last, save_model = loop.RunFolder.save_last, loop.Model.save
-    append, score = loop.RunFolder.append, loop.Trainer._score
+    append, validate = loop.RunFolder.append, loop.Trainer._validate
+    score, judged = loop.score_held_out, 0
 
     def snapshot(which: int, step: int) -> None:
         if which == place and step == 6 and not copy.exists():
@@ -174,12 +175,17 @@ def test_run_killed_between_any_two_files_can_be_resumed(
         if type(event).__name__ == "StepDone":
             snapshot(3, event.step)
 
-    def ever_better(self: Any) -> Any:
-        loss, found = score(self)
-        object.__setattr__(found, "mean_iou", self.progress.step / STEPS)
-        return loss, found
+    def watched_validate(self: Any) -> Any:
+        nonlocal judged
+        judged = self.progress.step
+        yield from validate(self)
 
-    monkeypatch.setattr(loop.Trainer, "_score", ever_better)
+    def ever_better(*held_out: Any) -> Any:
+        loss, found = score(*held_out)
+        return loss, replace(found, mean_iou=judged / STEPS)
+
+    monkeypatch.setattr(loop.Trainer, "_validate", watched_validate)
+    monkeypatch.setattr(loop, "score_held_out", ever_better)
     monkeypatch.setattr(loop.RunFolder, "save_last", watched_last)
     monkeypatch.setattr(loop.RunFolder, "append", watched_append)
     monkeypatch.setattr(loop.Model, "save", watched_model)
@@ -217,15 +223,14 @@ def test_finished_run_stays_as_it_is(unbroken: Unbroken, tmp_path: Path) -> None
 def test_run_whose_model_was_removed_makes_a_new_one(
     unbroken: Unbroken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    score = loop.Trainer._score
+    score = loop.score_held_out
     first = iter([1.0])
 
-    def best_first(self: Any) -> Any:
-        loss, found = score(self)
-        object.__setattr__(found, "mean_iou", next(first, found.mean_iou))
-        return loss, found
+    def best_first(*held_out: Any) -> Any:
+        loss, found = score(*held_out)
+        return loss, replace(found, mean_iou=next(first, found.mean_iou))
 
-    monkeypatch.setattr(loop.Trainer, "_score", best_first)
+    monkeypatch.setattr(loop, "score_held_out", best_first)
     run = tmp_path / "run"
     model = unbroken.train(run, steps=STEPS, **OPTIONS)
     assert model.history["step"] == 1

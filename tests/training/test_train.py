@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -335,14 +336,13 @@ def test_learning_rate_rises_then_falls() -> None:
 
 def set_scores(monkeypatch: pytest.MonkeyPatch, scores: list[float]) -> None:
     given: Iterator[float] = itertools.chain(scores, itertools.repeat(scores[-1]))
-    score = loop.Trainer._score
+    score = loop.score_held_out
 
-    def fixed(self: Any) -> Any:
-        loss, found = score(self)
-        object.__setattr__(found, "mean_iou", next(given))
-        return loss, found
+    def fixed(*held_out: Any) -> Any:
+        loss, found = score(*held_out)
+        return loss, replace(found, mean_iou=next(given))
 
-    monkeypatch.setattr(loop.Trainer, "_score", fixed)
+    monkeypatch.setattr(loop, "score_held_out", fixed)
 
 
 def test_best_is_judged_by_the_smoothed_score(monkeypatch: pytest.MonkeyPatch) -> None:

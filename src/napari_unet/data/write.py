@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.errors import OutputExistsError, StackFormatError, UNetError
+from napari_unet.errors import OutputExistsError, StackFormatError
 from napari_unet.files import replacing
 
 if TYPE_CHECKING:
@@ -96,15 +96,9 @@ def write_stack(
         "metadata": _metadata(axes, pixel_size or {}, unit, channel_names),
         **_resolution(pixel_size or {}, unit),
     }
-    try:
-        with replacing(path) as part:
-            _write(part, planes, options)
-            _check_exhausted(source, shape, path)
-    except OSError as error:
-        raise UNetError(
-            f"{path} could not be written ({error}). Nothing of it was left behind; "
-            "make room, or choose another folder."
-        ) from error
+    with replacing(path) as part:
+        _write(part, planes, options)
+        _check_exhausted(source, shape, path)
     return path
 
 

@@ -154,7 +154,7 @@ def vary_intensity(
     fields = strength * _between_knots(local + overall, shape)
     noise = torch.rand(count, 1, 1, 1, generator=generator)
     grain = torch.randn(images.shape, generator=generator)
-    images = images * fields[:, :1].exp() + fields[:, 1:]
+    images = images * fields[:, :1].clamp(-2, 2).exp() + fields[:, 1:]
     return images + strength * noise * grain
 
 

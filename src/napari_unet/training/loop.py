@@ -78,7 +78,6 @@ class Trainer:
         overwrite: bool = False,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._started = time.monotonic()
         self.run = RunFolder(run) if run else None
         if self.run and not resume and not overwrite:
             self.run.check_free()
@@ -139,6 +138,7 @@ class Trainer:
             yield event
 
     def _events(self) -> Iterator[Event]:
+        self._started = time.monotonic()
         yield self._start_event()
         checkpointed = time.monotonic()
         reason = ""
@@ -158,6 +158,9 @@ class Trainer:
                 raise TrainingError(f"{error} There is no model yet.") from None
             yield self._finish("not finite", str(error))
             return
+        if self.progress.step == 0:  # weights as they were drawn are no model
+            yield self._finish("stopped", "Stopped before the first step.")
+            return
         if self.progress.validated < self.progress.step or self.best is None:
             yield from self._validate()
         if self.run:
@@ -170,7 +173,7 @@ class Trainer:
             return "stopped"
         if patience is not None and self.progress.stale >= patience:
             return "no progress"
-        if self._share_done() >= 1:
+        if self.progress.step and self._share_done() >= 1:
             return "budget" if self.config.steps is None else "steps"
         return ""
 
@@ -312,9 +315,19 @@ class Trainer:
         unpack(tensors, self.network, self.average, self.optimizer)
         if run.model.exists():
             self.best = Model.load(run.model)
+            self._trust_newer(self.best)
         else:  # removed by somebody: the next validation makes a new one
             self.progress.best = None
         run.rewind_log(self.progress.step)
+
+    def _trust_newer(self, best: Model) -> None:
+        """Let a model saved after the last checkpoint count, where time is the budget.
+
+        With steps as the budget the run will come by that model again.
+        """
+        if self.config.steps is None and best.history["step"] > self.progress.best_step:
+            self.progress.best_step = best.history["step"]
+            self.progress.best = best.history["score"]
 
     # -- words ---------------------------------------------------------------------
 
@@ -345,7 +358,6 @@ class Trainer:
         )
 
     def _finish(self, reason: str, why: str = "") -> TrainingFinished:
-        assert self.best is not None
         words = {
             "budget": "The time is used up.",
             "steps": "All steps are done.",
@@ -353,12 +365,15 @@ class Trainer:
             "no progress": "Stopped early: the score no longer rises.",
         }
         where = f" It is {self.run.model}." if self.run else ""
+        kept = (
+            f"The best model is that of step {self.progress.best_step} of "
+            f"{self.progress.step}.{where}"
+        )
         message = (
-            f"{why or words[reason]} The best model is that of step "
-            f"{self.progress.best_step} of {self.progress.step}.{where}"
+            f"{why or words[reason]} {kept if self.best else 'There is no model.'}"
         )
         return TrainingFinished(
-            str(self.run.model) if self.run else None,
+            str(self.run.model) if self.run and self.best else None,
             self.progress.step,
             self.progress.best_step,
             self.progress.best,

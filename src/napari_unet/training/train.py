@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_unet.config import TrainingConfig
 from napari_unet.data.stack import Stack, as_stack
-from napari_unet.errors import ConfigError
+from napari_unet.errors import ConfigError, TrainingError
 from napari_unet.training.loop import Trainer
 from napari_unet.training.run import RunFolder
 
@@ -95,10 +95,12 @@ def train(
     if steps is not None:
         options["steps"] = steps
     folder = Path(run) if run else None
+    if resume and folder is None:
+        raise ConfigError("There is no run to resume: say which by run=.")
     stack = as_stack(image, axes=axes)
     trainer = Trainer(
         stack,
-        _as_labels(labels, stack),
+        _as_labels(labels, stack, told=axes is not None),
         training_config(options, folder if resume else None),
         folder,
         resume=resume,
@@ -106,14 +108,19 @@ def train(
     )
     for event in trainer.events():
         on_event(event)
-    assert trainer.best is not None
+    if trainer.best is None:
+        raise TrainingError("The training was stopped before there was a model.")
     return trainer.best
 
 
-def _as_labels(labels: Stack | str | Path | ArrayLike, image: Stack) -> Stack:
-    """Take an array's axes from its image: those without the channels."""
-    if isinstance(labels, Stack | str | Path):
-        return as_stack(labels)
+def _as_labels(
+    labels: Stack | str | Path | ArrayLike, image: Stack, *, told: bool
+) -> Stack:
+    """Take the axes from the image: of a file where they were told, of an array."""
+    if isinstance(labels, Stack):
+        return labels
+    if isinstance(labels, str | Path):
+        return as_stack(labels, axes=image.section_axes if told else None)
     fits = np.ndim(labels) == len(image.section_axes)
     return as_stack(labels, axes=image.section_axes if fits else None)
 
