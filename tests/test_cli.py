@@ -302,7 +302,7 @@ def test_wrong_usage_is_2(data: Path, capsys: pytest.CaptureFixture[str]) -> Non
         (["train", "no.tif", "{image}", "--run={out}"], "no.tif"),
         (["train", "{image}", "{labels}", "--run={out}", "--axes=YX"], "axes"),
         (["evaluate", "{image}", "{labels}"], ""),
-        (["demo", "--data={out}", "--out={out}"], "train-volume.tif"),
+        (["demo", "--data={out}", "--out={out}/demo"], "train-volume.tif"),
     ],
 )
 def test_failures_are_1_in_a_line_or_two(

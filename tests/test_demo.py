@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,10 +9,7 @@ import pytest
 from napari_unet import Model, demo
 from napari_unet.data import open_stack, synthetic_em, write_stack
 from napari_unet.demo import run_demo
-from napari_unet.errors import MaskError, StackFormatError
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from napari_unet.errors import ConfigError, MaskError, StackFormatError
 
 FILES = [
     "picture.png",
@@ -121,3 +118,14 @@ def test_window_is_said_to_be_missing_where_there_is_no_napari(
     monkeypatch.setattr(demo, "find_spec", lambda name: None)
     demo._show_window(tmp_path, "bar")
     assert "napari is not installed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("out", ["data", "."])
+def test_the_folder_of_the_data_is_never_moved(
+    out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="a folder of its own"):
+        run_demo(Path(out), tmp_path / "data", "1s", "quiet", window=False)
+    assert (tmp_path / "data").is_dir()

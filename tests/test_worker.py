@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
+import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -11,6 +14,7 @@ import numpy as np
 import pytest
 
 from napari_unet.data import Classes, synthetic_em
+from napari_unet.errors import ConfigError, UNetError
 from napari_unet.events import (
     Event,
     Failed,
@@ -22,7 +26,7 @@ from napari_unet.events import (
     TrainingFinished,
     TrainingStarted,
 )
-from napari_unet.worker import Inbox, Outbox, predict, serve
+from napari_unet.worker import Inbox, Outbox, _create, predict, serve, train
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -189,6 +193,54 @@ def test_a_stopped_prediction_does_not_say_it_is_finished(
     assert kinds == [PredictionStarted, TilesDone]
     kinds = [type(event) for event in predict(request, lambda: False)]
     assert kinds[-1] is PredictionFinished
+
+
+def test_a_full_disk_is_told_before_it_kills(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
+    with pytest.raises(UNetError, match=r"needs 0\.10 GB.*No space left.*Make room"):
+        _create(str(tmp_path / "a.npy"), "float32", (25, 1000, 1000))
+
+
+@pytest.mark.parametrize("how", ["reserved", "not supported", "not there"])
+def test_room_for_results_is_had_before_they_are_mapped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    def unsupported(*_: int) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    if how == "not there":
+        monkeypatch.delattr(os, "posix_fallocate", raising=False)
+    elif how == "not supported":
+        monkeypatch.setattr(os, "posix_fallocate", unsupported, raising=False)
+    path = tmp_path / "a.npy"
+    pixels = _create(str(path), "uint16", (300, 500))
+    if how == "reserved" and hasattr(os, "posix_fallocate"):
+        assert path.stat().st_blocks * 512 >= pixels.nbytes
+    pixels[:] = 7
+    del pixels
+    assert (np.load(path) == 7).all()
+    if how != "reserved":
+        room = shutil.disk_usage(tmp_path)._replace(free=1000)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: room)
+        with pytest.raises(UNetError, match="Make room"):
+            _create(str(path), "uint16", (300, 500))
+
+
+def test_resuming_takes_a_new_time_and_refuses_other_options(
+    training: dict[str, Any],
+) -> None:
+    list(train(training, lambda: False))
+    again = {**training, "resume": True, "options": {"budget": "1h", "steps": 5}}
+    events = list(train(again, lambda: False))
+    assert [each.step for each in events if isinstance(each, StepDone)] == [4, 5]
+    again["options"] = {"budget": "1h", "steps": 9, "batch_size": 2}
+    with pytest.raises(ConfigError, match=r"batch_size was 1, not 2.*new run"):
+        list(train(again, lambda: False))
 
 
 def test_what_libraries_print_does_not_reach_the_events() -> None:

@@ -220,7 +220,7 @@ def _add_evaluate(commands: Any) -> None:
         help="score membranes by V_rand and V_info (default: when there are 2 classes)",
     )
     _add_sections(parser)
-    _add_output_flags(parser, quiet=False)
+    _add_output_flags(parser)
 
 
 def _evaluate(given: argparse.Namespace) -> int:
@@ -242,7 +242,7 @@ def _evaluate(given: argparse.Namespace) -> int:
     )
     if given.json:
         _write(json.dumps(scores.to_dict()))
-    else:
+    elif not given.quiet:
         Console().print(scores.table())
     return 0
 
@@ -251,7 +251,7 @@ def _add_info(commands: Any) -> None:
     parser = _command(commands, "info", _info, "describe an image, a model or a run")
     parser.add_argument("file", type=Path, help=f"image, or {MODEL}")
     _add_image_flags(parser)
-    _add_output_flags(parser, quiet=False)
+    _add_output_flags(parser)
 
 
 def _info(given: argparse.Namespace) -> int:
@@ -261,7 +261,7 @@ def _info(given: argparse.Namespace) -> int:
         return 0
     for name, value in facts.items():
         text = json.dumps(value, ensure_ascii=False)
-        _write(f"{name + ':':14} {value if isinstance(value, str) else text}")
+        _say(given, f"{name + ':':14} {value if isinstance(value, str) else text}")
     return 0
 
 
@@ -342,11 +342,8 @@ def _add_sections(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_output_flags(parser: argparse.ArgumentParser, *, quiet: bool = True) -> None:
-    if quiet:
-        parser.add_argument(
-            "--quiet", action="store_true", help="print nothing but errors"
-        )
+def _add_output_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     parser.add_argument("--json", action="store_true", help="print JSON, one per line")
     parser.add_argument("--debug", action="store_true", help="show where errors arise")
 
@@ -388,7 +385,7 @@ def _open(path: Path, given: argparse.Namespace, axes: str | None = None) -> Sta
     from napari_unet.data import open_stack
 
     stack = open_stack(path, axes=axes)
-    if not getattr(given, "quiet", False):
+    if not given.quiet:
         for remark in stack.remarks:
             _complain(f"{path}: {remark}")
     return _select(stack, given)

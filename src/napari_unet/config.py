@@ -160,7 +160,7 @@ class NetworkConfig(Config):
 
     channels: int = option(1, "Channels of the input image.", minimum=1, maximum=64)
     classes: int = option(2, "Classes of the output.", minimum=2, maximum=64)
-    depth: int = option(3, "How many times the image is halved.", minimum=1, maximum=6)
+    depth: int = option(4, "How many times the image is halved.", minimum=1, maximum=6)
     width: int = option(
         16,
         "Features of the first level; each level doubles them.",
@@ -254,7 +254,7 @@ class TrainingConfig(ComputeConfig):
         maximum=50,
     )
     intensity: float = option(
-        0.2,
+        0.3,
         "Strength of random brightness, contrast and noise, in image "
         "standard deviations.",
         minimum=0,

@@ -13,16 +13,19 @@ also when the process at its other end dies, stops the job at hand and ends the 
 
 from __future__ import annotations
 
+import errno
 import json
+import math
 import os
 import queue
+import shutil
 import signal
 import sys
 import threading
 import traceback
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 import numpy as np
 
@@ -94,23 +97,19 @@ class Outbox:
 
 def train(request: Request, stop: Stop) -> Iterator[Event]:
     """Train on the pixels that a request names; yields the events of the training."""
-    from napari_unet.config import TrainingConfig
     from napari_unet.training import train_events
+    from napari_unet.training.train import training_config
 
+    run, resume = Path(request["run"]), request.get("resume", False)
+    config = training_config(request.get("options", {}), run if resume else None)
     image = _stack(request)
     labels = replace(
         open_stack(request["labels"], axes=request.get("labels_axes")),
         name=request.get("labels_name", ""),
         source=None,
     )
-    config = TrainingConfig.from_dict(request.get("options", {}))
     yield from train_events(
-        image,
-        labels,
-        config,
-        run=Path(request["run"]),
-        should_stop=stop,
-        resume=request.get("resume", False),
+        image, labels, config, run=run, should_stop=stop, resume=resume
     )
 
 
@@ -202,7 +201,42 @@ def _stack(request: Request) -> Stack:
 
 
 def _create(path: str, dtype: str, shape: tuple[int, ...]) -> np.memmap:
-    return np.lib.format.open_memmap(path, "w+", dtype=np.dtype(dtype), shape=shape)
+    """Map a new .npy file, whose room on the disk is certain.
+
+    Writing to a mapped file on a full disk would kill the process.
+
+    Raises
+    ------
+    UNetError
+        If there is not enough room.
+    """
+    kind = np.dtype(dtype)
+    size = math.prod(shape) * kind.itemsize
+    header = {"descr": kind.str, "fortran_order": False, "shape": shape}
+    try:
+        with Path(path).open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            _reserve(file, file.tell() + size)
+    except OSError as error:
+        raise UNetError(
+            f"The result needs {size / 1e9:.2f} GB in {Path(path).parent}, which could "
+            f"not be had ({error.strerror}). Make room on that disk, and predict again."
+        ) from error
+    return np.lib.format.open_memmap(path, "r+")
+
+
+def _reserve(file: BinaryIO, size: int) -> None:
+    """Give a file `size` bytes on the disk, or raise `OSError` if they are not free."""
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
+                raise
+    if shutil.disk_usage(Path(file.name).parent).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    file.truncate(size)
 
 
 def _unexpected(error: Exception) -> Failed:

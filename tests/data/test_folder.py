@@ -1,3 +1,6 @@
+import struct
+import zlib
+
 import numpy as np
 import pytest
 import tifffile
@@ -130,6 +133,39 @@ def test_png_with_a_palette_gives_indices(tmp_path):
     np.testing.assert_array_equal(np.asarray(stack), np.asarray(image))
     assert np.asarray(stack).max() == 2
     assert "palette" in stack.remarks[0]
+
+
+def write_grey_png(path, pixels, depth):
+    """Write grey values of few bits, which Pillow cannot."""
+
+    def chunk(kind, data):
+        check = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + check
+
+    height, width = pixels.shape
+    bits = np.unpackbits(pixels[..., None], axis=-1)[..., 8 - depth :]
+    packed = np.packbits(bits.reshape(height, -1), axis=1)
+    rows = b"".join(b"\0" + row.tobytes() for row in packed)
+    header = struct.pack(">IIBBBBB", width, height, depth, 0, 0, 0, 0)
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize("depth", [2, 4])
+def test_grey_png_of_few_bits_keeps_its_values(tmp_path, depth):
+    pixels = np.arange(42, dtype=np.uint8).reshape(6, 7) % 2**depth
+    write_grey_png(tmp_path / "a.png", pixels, depth)
+    stack = open_stack(tmp_path / "a.png")
+    assert stack.dtype == np.uint8
+    np.testing.assert_array_equal(np.asarray(stack), pixels)
+    # Beside one of 8 bits, as programs write them that save what a section needs.
+    Image.fromarray(pixels).save(tmp_path / "b.png")
+    sections = np.asarray(open_stack(tmp_path))
+    np.testing.assert_array_equal(sections, [pixels, pixels])
 
 
 def test_a_damaged_png_is_refused(tmp_path):

@@ -123,7 +123,7 @@ def test_an_existing_file_is_safe(tmp_path):
         raise AssertionError("asked for pixels")
         yield
 
-    with pytest.raises(OutputExistsError, match=r"a\.tif exists"):
+    with pytest.raises(OutputExistsError, match=r"a\.tif exists.*overwrite=True"):
         write_stack(path, forbidden(), shape=(2, 5, 6), axes="ZYX", dtype="uint8")
     assert path.read_bytes() == before
     write(path, counted(3, 5, 6), overwrite=True)

@@ -4,9 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from napari_unet.data import masks
 from napari_unet.errors import MaskError
-from napari_unet.evaluation import overlap
 from napari_unet.evaluation.overlap import (
     count_confusion,
     overlap_scores,
@@ -81,10 +79,6 @@ def test_ignored_pixels_do_not_count():
     scores = score_overlap(prediction, truth, 2)
     assert scores.n_pixels == 2
     assert scores.accuracy == 1
-
-
-def test_ignore_index_is_that_of_the_masks():
-    assert overlap.IGNORE == masks.IGNORE
 
 
 def test_to_dict_is_plain():

@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from napari_unet.errors import MaskError
+from napari_unet.errors import MaskError, UNetError
 from napari_unet.evaluation import comparison_picture, picture
 
 GREY = np.tile(np.arange(60, dtype=np.uint16), (40, 1))
@@ -95,7 +95,7 @@ def test_a_failed_picture_leaves_the_old_one(tmp_path, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr(Figure, "savefig", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(UNetError, match=r"a\.png could not be written \(disk full"):
         comparison_picture(path, GREY, TRUTH, 255 - TRUTH)
     assert path.read_bytes() == before
     assert [each.name for each in tmp_path.iterdir()] == ["a.png"]

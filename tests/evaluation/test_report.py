@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_unet.data import Stack
-from napari_unet.errors import MaskError
+from napari_unet.errors import MaskError, StackFormatError
 from napari_unet.evaluation import evaluate
 
 TRUTH = np.array([[[255, 255, 0, 255, 255]], [[255, 0, 0, 255, 255]]], np.uint8)
@@ -134,11 +134,45 @@ def test_what_does_not_fit_is_refused(prediction, message):
 
 
 def test_truth_that_is_no_mask_is_refused():
-    with pytest.raises(MaskError, match=r"fractions, such as 0\.5"):
+    with pytest.raises(MaskError, match=r"holds 0\.5, but a mask holds whole"):
         evaluate(labels(TRUTH), labels(np.full(TRUTH.shape, 0.5)))
     many = np.arange(100).reshape(1, 10, 10)
-    with pytest.raises(MaskError, match="more than 64 values"):
+    with pytest.raises(MaskError, match="100 values, but a mask has at most 64"):
         evaluate(labels(many), labels(many))
+
+
+def test_truth_that_is_not_finite_is_refused():
+    with pytest.raises(MaskError, match="holds inf, but a mask holds whole"):
+        evaluate(labels(TRUTH), labels(np.full(TRUTH.shape, np.inf)))
+
+
+def test_ignored_value_is_not_one_of_the_64():
+    many = np.arange(65).reshape(1, 5, 13)
+    result = evaluate(labels(many % 64), labels(many), ignore=64)
+    assert result.overlap.n_pixels == 64
+    with pytest.raises(MaskError, match="65 values"):
+        evaluate(labels(many), labels(many))
+
+
+def test_arrays_and_paths_are_scored_like_stacks(tmp_path):
+    prediction = TRUTH.copy()
+    prediction[0, 0, 2] = 255
+    expected = evaluate(labels(prediction), labels(TRUTH))
+    of_arrays = evaluate(prediction, TRUTH)
+    assert of_arrays.overlap == expected.overlap
+    assert of_arrays.membranes == expected.membranes
+    assert (of_arrays.prediction, of_arrays.truth) == ("The prediction", "The truth")
+    np.save(tmp_path / "truth.npy", TRUTH)
+    of_list = evaluate(prediction[0].tolist(), labels(TRUTH[:1], name="mine"))
+    assert (of_list.shape, of_list.truth) == ((1, 1, 5), "mine")
+    of_path = evaluate(prediction, tmp_path / "truth.npy")
+    assert of_path.overlap == expected.overlap
+    assert of_path.truth == str(tmp_path / "truth.npy")
+
+
+def test_array_whose_axes_cannot_be_told_is_named():
+    with pytest.raises(StackFormatError, match="The prediction has the shape"):
+        evaluate(np.zeros((2, 2, 1, 5)), TRUTH)
 
 
 def test_to_dict_goes_through_json():

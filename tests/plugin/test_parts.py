@@ -18,6 +18,7 @@ from napari_unet.data import Classes, Stack
 from napari_unet.plugin import pixels, runs
 from napari_unet.plugin.fields import BudgetField, FolderField, clock
 from napari_unet.plugin.forms import OptionsForm
+from napari_unet.plugin.layers import layer_from_stack
 from napari_unet.plugin.loss_plot import (
     LOSS,
     SCORE,
@@ -27,7 +28,9 @@ from napari_unet.plugin.loss_plot import (
 )
 from napari_unet.plugin.loss_plot import thin as thin_out
 from napari_unet.plugin.models import ModelChoice, describe
+from napari_unet.plugin.pixel_job import PixelJob
 from napari_unet.plugin.results import Target, result_layers
+from napari_unet.plugin.worker_client import WorkerClient
 
 if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
@@ -41,6 +44,18 @@ def test_forms_enter_every_default(config: type, qtbot: QtBot) -> None:
     form = OptionsForm(options(config))
     qtbot.addWidget(form)
     assert config.from_dict(form.values()) == config()
+
+
+def test_forms_take_values_back(qtbot: QtBot) -> None:
+    config = TrainingConfig(
+        steps=7, device="cpu", flip=False, width=8, dropout=0.5, ignore=-1
+    )
+    form = OptionsForm(options(TrainingConfig))
+    qtbot.addWidget(form)
+    form.enter({**config.to_dict(), "unknown": 1})
+    assert form.values() == config.to_dict()
+    form.enter({"steps": None})
+    assert form.values()["steps"] is None
 
 
 def test_forms_allow_what_options_allow(qtbot: QtBot) -> None:
@@ -127,6 +142,8 @@ def test_stored_options(tmp_path: Path) -> None:
     assert runs.stored_options(tmp_path) is None
     (tmp_path / "config.json").write_text('{"options": {"depth": 2}}')
     assert runs.stored_options(tmp_path) == {"depth": 2}
+    (tmp_path / "config.json").write_text('{"options": [2]}')
+    assert runs.stored_options(tmp_path) is None
     (tmp_path / "config.json").write_text("{")
     assert runs.stored_options(tmp_path) is None
 
@@ -188,6 +205,42 @@ def test_results_become_layers_in_the_axes_of_the_image(tmp_path: Path) -> None:
     np.testing.assert_array_equal(layers[2][0], labels.transpose(1, 0, 2))
     np.testing.assert_array_equal(layers[1][0], labels.transpose(1, 0, 2) + 1)
     assert layers[2][0].dtype == np.uint16
+
+
+def test_float_labels_become_whole_numbers(tmp_path: Path) -> None:
+    from napari.layers import Labels
+
+    np.save(tmp_path / "l.npy", np.array([[0, 255], [255, 0]], np.float32))
+    target = Target("tissue", "YX", {})
+    ((data, meta, _),) = result_layers(
+        target, Classes((0, 255), dtype="float32"), "m", tmp_path / "l.npy", None
+    )
+    assert Labels(data, **meta).data.tolist() == [[0, 255], [255, 0]]
+    stack = Stack(np.array([[0, 1.0]]), "YX")
+    data, meta, _ = layer_from_stack(stack, "labels")
+    assert Labels(data, **meta).data.tolist() == [[0, 1]]
+    assert layer_from_stack(stack, "image")[0].dtype == np.float64
+
+
+def test_only_the_time_and_what_was_changed_is_sent_to_a_run() -> None:
+    stored = {"budget": "120s", "steps": None, "width": 16, "scale": 1.23456789e-1}
+    entered = {"budget": "120s", "steps": None, "width": 16, "scale": 0.12345679}
+    assert runs.changes(entered, stored) == {"budget": "120s", "steps": None}
+    entered |= {"width": 8, "scale": 0.1234}
+    changed = runs.changes(entered, stored)
+    assert changed == {"budget": "120s", "steps": None, "width": 8, "scale": 0.1234}
+
+
+@pytest.mark.parametrize("do", ["train", "predict"])
+def test_a_full_disk_is_said_with_a_way_out(
+    tmp_path: Path, qtbot: QtBot, do: str
+) -> None:
+    job = PixelJob(WorkerClient(), {"do": do}, {}, tmp_path / "pixels")
+    said: list[str] = []
+    job.failed.connect(said.append)
+    job._on_unwritten(OSError("No space left on device"))
+    assert "No space left on device" in said[0]
+    assert ("choose another run folder" in said[0]) == (do == "train")
 
 
 def test_models_are_described() -> None:

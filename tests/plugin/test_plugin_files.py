@@ -4,7 +4,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import tifffile
 from napari.layers import Image, Labels, Layer
+from napari.utils.notifications import notification_manager
 
 from napari_unet.data import open_stack, write_stack
 from napari_unet.errors import StackFormatError
@@ -87,6 +89,20 @@ def test_names_decide_between_image_and_labels(tmp_path: Path) -> None:
         assert meta["axis_labels"] == ("z", "y", "x")
         assert meta["metadata"] == {"source": str(path)}
     assert list(kinds.values()) == ["image", "labels", "labels"]
+
+
+def test_remarks_on_a_file_are_shown(tmp_path: Path) -> None:
+    path = tmp_path / "train-volume.tif"
+    with tifffile.TiffWriter(path) as file:
+        for size in (32, 32, 16):
+            file.write(np.ones((size, size), np.uint8), contiguous=False)
+    (remark, *_) = open_stack(path).remarks
+    notification_manager.records.clear()
+    reader = get_reader(str(path))
+    assert reader is not None
+    reader(str(path))
+    shown = [each.message for each in notification_manager.records]
+    assert f"train-volume.tif: {remark}" in shown
 
 
 def test_what_is_no_single_file_is_left_to_others(tmp_path: Path) -> None:

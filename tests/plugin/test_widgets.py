@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ import pytest
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 
+from napari_unet.config import TrainingConfig
 from napari_unet.data import open_stack, synthetic_em, write_stack
 from napari_unet.plugin.session import session_of
 
@@ -109,7 +111,7 @@ def test_open_train_predict_save_and_open_again(
     (run,) = runs_folder.iterdir()
     assert run.name.endswith("train-volume")
     assert (run / "model.safetensors").exists()
-    assert not (run / "pixels").exists()
+    assert not list(run.glob(".pixels-*"))
 
     click(qtbot, train.predict_button)
     predict: PredictWidget = viewer.window.dock_widgets[f"Predict ({PLUGIN})"]
@@ -181,7 +183,7 @@ def test_closing_the_dock_ends_the_training_and_keeps_the_run(
     assert not is_running(pid)
     assert (run / "model.safetensors").exists()
     assert (run / "last.safetensors").exists()
-    assert not (run / "pixels").exists()
+    assert not list(run.glob(".pixels-*"))
 
 
 def test_closing_the_viewer_ends_the_worker(
@@ -202,7 +204,7 @@ def test_closing_the_viewer_ends_the_worker(
     viewer.close()
     qtbot.waitUntil(lambda: session.worker.pid == 0, timeout=WAIT)
     assert not is_running(pid)
-    qtbot.waitUntil(lambda: not (run / "pixels").exists(), timeout=WAIT)
+    qtbot.waitUntil(lambda: not list(run.glob(".pixels-*")), timeout=WAIT)
 
 
 def test_closing_one_of_two_docks_leaves_the_worker(
@@ -251,11 +253,94 @@ def test_a_killed_training_really_goes_on(
     qtbot.waitUntil((folder / "last.json").exists, timeout=WAIT)
     os.kill(session_of(viewer).worker.pid, signal.SIGKILL)
     qtbot.waitUntil(idle(train), timeout=WAIT)
-    set_options(train, width=16)  # the run's own options hold
+    set_options(train, batch_size=1)
     click(qtbot, train.train_button)
     qtbot.waitUntil(idle(train), timeout=WAIT)
+    assert "batch_size was 2, not 1" in notes()[-1]
+    assert "Empty the field Run folder to start a new run" in notes()[-1]
+    assert train.run.path() == folder
+    set_options(train, batch_size=2, steps=45)
+    click(qtbot, train.train_button)
+    qtbot.waitUntil(idle(train), timeout=WAIT)
+    assert train.plot._loss[-1][0] == 45
     assert "All steps are done" in train.status.text()
     assert (folder / "model.safetensors").exists()
+
+
+def test_after_a_death_a_new_run_is_an_empty_field_away(
+    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, fake_worker: object
+) -> None:
+    viewer = make_napari_viewer()
+    add_tissue(viewer)
+    train = open_widget(viewer, "Train")
+    begin(qtbot, train)
+    folder = train.run.path()
+    os.kill(session_of(viewer).worker.pid, signal.SIGKILL)
+    qtbot.waitUntil(idle(train), timeout=WAIT)
+    assert "smaller batch, need a new run: empty the field" in notes()[-1]
+    train.run.line.clear()
+    assert train.train_button.text() == "Train"
+    begin(qtbot, train)
+    assert train.run.path() != folder
+    assert train.run.path().parent == folder.parent
+    click(qtbot, train.stop_button)
+    qtbot.waitUntil(idle(train), timeout=WAIT)
+
+
+def test_a_chosen_run_is_resumed_with_its_options_and_a_new_time(
+    make_napari_viewer: Callable[..., Viewer],
+    qtbot: QtBot,
+    fake_worker: object,
+    tmp_path: Path,
+) -> None:
+    viewer = make_napari_viewer()
+    add_tissue(viewer)
+    train = open_widget(viewer, "Train")
+    stored = TrainingConfig(
+        budget="10m", width=8, learning_rate=1.5e-7, zero_is_unlabelled=True
+    )
+    text = json.dumps({"options": stored.to_dict()})
+    (tmp_path / "config.json").write_text(text)
+    train.run.edited = True  # as when it is chosen in the dialog
+    train.run.line.setText(str(tmp_path))
+    assert train.train_button.text() == "Resume"
+    request = train._make_job()._request
+    assert request["resume"]
+    assert request["options"] == {"budget": "600s", "steps": None}
+    train.budget.choice.setCurrentText("Thorough, 1 hour")
+    set_options(train, batch_size=1)
+    sent = train._make_job()._request["options"]
+    assert sent == {"budget": "3600s", "steps": None, "batch_size": 1}
+
+
+def test_what_a_run_folder_holds_is_left_alone(
+    make_napari_viewer: Callable[..., Viewer],
+    qtbot: QtBot,
+    fake_worker: object,
+    tmp_path: Path,
+) -> None:
+    viewer = make_napari_viewer()
+    add_tissue(viewer)
+    train = open_widget(viewer, "Train")
+    mine = tmp_path / "run" / "pixels" / "mine.tif"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("years of work")
+    train.run.line.clear()
+    qtbot.keyClicks(train.run.line, str(tmp_path / "run"))
+    begin(qtbot, train)
+    click(qtbot, train.stop_button)
+    qtbot.waitUntil(idle(train), timeout=WAIT)
+    assert mine.read_text() == "years of work"
+    assert not list((tmp_path / "run").glob(".pixels-*"))
+
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "model.safetensors").touch()
+    train.run.line.clear()
+    qtbot.keyClicks(train.run.line, str(other))
+    click(qtbot, train.train_button)
+    assert "holds another run or model" in notes()[-1]
+    assert [each.name for each in other.iterdir()] == ["model.safetensors"]
 
 
 @pytest.mark.parametrize("name", ["fails", "exits"])
@@ -290,7 +375,7 @@ def test_a_folder_that_cannot_be_written_is_said(
     qtbot.keyClicks(train.run.line, str(tmp_path / "file" / "run"))
     click(qtbot, train.train_button)
     qtbot.waitUntil(idle(train), timeout=WAIT)
-    assert "could not be written" in notes()[-1]
+    assert "could not be written to" in notes()[-1]
     assert str(tmp_path / "file" / "run") in notes()[-1]
 
 
@@ -305,7 +390,7 @@ def test_stop_before_the_first_step_leaves_nothing_behind(
     click(qtbot, train.stop_button)
     qtbot.waitUntil(idle(train), timeout=WAIT)
     assert train.status.text() == "Stopped before the first step."
-    assert not (run / "pixels").exists()
+    assert not list(run.glob(".pixels-*"))
     assert not session_of(viewer).worker.busy
 
 
@@ -419,6 +504,52 @@ def test_classes_follow_the_brush_and_the_meaning_of_zero(
     assert "1 class 0" in train.classes.text()
     viewer.layers.remove(labels)
     assert train.classes.text() == "Choose a labels layer."
+
+
+def test_the_meaning_of_zero_can_be_taken_back(
+    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, fake_worker: object
+) -> None:
+    viewer = make_napari_viewer()
+    viewer.add_labels(np.repeat([[0, 255]], 8, axis=0).astype(np.uint8))
+    train = open_widget(viewer, "Train")
+    qtbot.waitUntil(lambda: train.classes.values == (0, 255), timeout=WAIT)
+    train.zero.setCurrentIndex(1)
+    with qtbot.waitSignal(train.classes.counted, timeout=WAIT):
+        pass
+    assert train.classes.values == ()
+    assert train.zero.isEnabled()
+    train.zero.setCurrentIndex(0)
+    qtbot.waitUntil(lambda: train.classes.values == (0, 255), timeout=WAIT)
+    viewer.layers[0].data = np.repeat([[1, 2]], 8, axis=0).astype(np.uint8)
+    qtbot.waitUntil(lambda: train.classes.values == (1, 2), timeout=WAIT)
+    assert not train.zero.isEnabled()
+
+
+def test_a_prediction_names_the_model_it_was_made_with(
+    make_napari_viewer: Callable[..., Viewer],
+    fake_worker: object,
+    runs_folder: Path,
+    tmp_path: Path,
+) -> None:
+    from napari_unet import Model
+    from napari_unet.config import NetworkConfig
+    from napari_unet.data import Classes
+    from napari_unet.events import PredictionFinished
+    from napari_unet.networks import build_network
+    from napari_unet.plugin.choices import MODEL_KEY
+
+    config = NetworkConfig(depth=1, width=4)
+    model = Model(build_network(config), config, Classes((0, 255)))
+    model.save(runs_folder / "first" / "model.safetensors")
+    viewer = make_napari_viewer()
+    add_tissue(viewer)
+    predict = open_widget(viewer, "Predict")
+    predict._make_job()
+    predict.model.refresh(tmp_path / "second")
+    np.save(tmp_path / "labels.npy", np.zeros((4, 96, 96), np.uint8))
+    predict._add_layers(PredictionFinished(str(tmp_path / "labels.npy")))
+    kept = viewer.layers[-1].metadata[MODEL_KEY]
+    assert kept == str(runs_folder / "first")
 
 
 def test_layers_are_chosen_by_themselves_and_the_choice_is_kept(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from napari_unet.errors import OutputExistsError, TrainingError
+from napari_unet.errors import OutputExistsError, TrainingError, UNetError
 from napari_unet.events import CheckpointSaved, StepDone
 from napari_unet.training.run import Progress, RunFolder, versions
 
@@ -79,7 +79,7 @@ def test_failed_write_keeps_the_former_state(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("safetensors.torch.save_file", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(UNetError, match=r"last\.safetensors .*No space"):
         run.save_last(Progress(step=2), {"a": torch.zeros(2)})
     loaded = run.load_last()
     assert loaded is not None

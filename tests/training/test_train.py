@@ -274,12 +274,26 @@ def test_stopping_keeps_a_model(tmp_path: Path) -> None:
     assert Model.load(tmp_path).history["step"] == 3
 
 
-def test_stopping_before_the_first_step_keeps_a_model(tmp_path: Path) -> None:
+def test_stopping_before_the_first_step_makes_no_model(tmp_path: Path) -> None:
     config = TrainingConfig(**TINY)
     *_, last = train_events(*squares(), config, run=tmp_path, should_stop=lambda: True)
     assert isinstance(last, TrainingFinished)
-    assert (last.reason, last.step) == ("stopped", 0)
-    assert Model.load(tmp_path).history["step"] == 0
+    assert (last.reason, last.step, last.model) == ("stopped", 0, None)
+    assert "There is no model" in last.message
+    assert not (tmp_path / "model.safetensors").exists()
+    image, labels = squares()  # and the run can still be gone on with
+    assert train(image, labels, run=tmp_path, resume=True, steps=1).history["step"] == 1
+
+
+def test_interrupting_before_the_first_step_says_there_is_no_model(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(self: Any, step: int) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop.Dataset, "batch", interrupted)
+    with pytest.raises(TrainingError, match="stopped before there was a model"):
+        train(*squares(), steps=1, **TINY)
 
 
 def test_interrupting_returns_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -525,3 +539,28 @@ def test_scribbles_train() -> None:
     model = train(image, scribbles, steps=3, zero_is_unlabelled=True, **TINY)
     assert model.classes.values == (1, 2)
     assert set(np.unique(predict(model, image))) <= {1, 2}
+
+
+def test_stopped_before_the_first_step_there_is_no_model(tmp_path: Path) -> None:
+    events = train_events(
+        *squares(),
+        TrainingConfig(**TINY, steps=5),
+        run=tmp_path / "run",
+        should_stop=lambda: True,
+    )
+    last = list(events)[-1]
+    assert isinstance(last, TrainingFinished)
+    assert (last.model, last.step, last.reason) == (None, 0, "stopped")
+    assert "no model" in last.message
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_a_budget_that_reading_uses_up_still_trains_a_step() -> None:
+    events: list[Event] = []
+    train(*squares(), budget=0.001, on_event=events.append, **TINY)
+    assert sum(isinstance(event, StepDone) for event in events) == 1
+
+
+def test_resuming_needs_a_run() -> None:
+    with pytest.raises(ConfigError, match="no run to resume"):
+        train(*squares(), resume=True, **TINY)

@@ -74,7 +74,10 @@ def open_npy(path: Path, axes: str | None = None) -> Stack:
 
 
 def open_png(path: Path) -> Stack:
-    """Open a PNG file; one with a palette gives the indices, not the colours.
+    """Open a PNG file, in the values that it stores.
+
+    One with a palette gives the indices, not the colours; grey values of 2 or 4 bits
+    are not stretched to 255.
 
     Raises
     ------
@@ -93,8 +96,11 @@ def open_png(path: Path) -> Stack:
     small = np.dtype(bool) if depth == 1 and colour == 0 else np.dtype(np.uint8)
     dtype = np.dtype(np.uint16) if depth == 16 else small
     remarks = ("A palette image: its indices are read, not its colours.",)
+    # Pillow stretches grey values of few bits: 0, 1, 2, 3 become 0, 85, 170, 255.
+    stretch = 255 // (2**depth - 1) if colour == 0 and depth in (2, 4) else 1
+    by_pillow = depth < 16 or channels == 1
     return Stack(
-        _Png(path, shape, dtype, by_pillow=depth < 16 or channels == 1),
+        _Png(path, shape, dtype, by_pillow=by_pillow, stretch=stretch),
         "YX" if channels == 1 else "YXC",
         name=stem(path),
         source=path,
@@ -154,17 +160,25 @@ class _Png(Lazy):
     """One block: the image."""
 
     def __init__(
-        self, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], by_pillow: bool
+        self,
+        path: Path,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        *,
+        by_pillow: bool,
+        stretch: int,
     ) -> None:
         super().__init__(path, shape, 0, dtype)
         self._by_pillow = by_pillow
+        self._stretch = stretch
 
     def _decode(self, number: int) -> NDArray[Any]:
         if self._by_pillow:
             from PIL import Image
 
             with Image.open(self._path) as image:
-                return np.asarray(image)
+                pixels = np.asarray(image)
+            return pixels if self._stretch == 1 else pixels // self._stretch
         # Pillow makes 8 bits of 16-bit colours.
         import imagecodecs
 

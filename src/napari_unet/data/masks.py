@@ -15,7 +15,15 @@ if TYPE_CHECKING:
 
     from napari_unet.data.stack import Stack
 
-__all__ = ["IGNORE", "MAX_CLASSES", "Classes", "check_pair", "find_classes"]
+__all__ = [
+    "IGNORE",
+    "MAX_CLASSES",
+    "Classes",
+    "check_pair",
+    "count_values",
+    "find_classes",
+    "too_many_values",
+]
 
 _COUNTED = 4096  # distinct values after which counting stops: no mask has as many
 
@@ -53,12 +61,12 @@ def find_classes(
             "one. Save it as a grey or indexed image."
         )
     ignored = {ignore} - {None} | ({0} if zero_is_unlabelled else set())
-    counts = _count(labels)
+    counts = count_values(labels)
     values = sorted(set(counts) - ignored)
     if len(values) < 2:
         raise MaskError(_too_few(labels, values, counts, zero_is_unlabelled))
     if len(values) > MAX_CLASSES:
-        raise MaskError(_too_many(labels, counts))
+        raise MaskError(too_many_values(labels, counts))
     kept = tuple(sorted(each for each in ignored if each is not None))
     classes = Classes(tuple(values), ignore=kept, dtype=labels.dtype.name)
     return classes, {value: counts[value] for value in sorted(counts)}
@@ -102,7 +110,16 @@ def _loops(stack: Stack) -> tuple[str, list[int]]:
     return "".join(looped), [lengths[axis] for axis in looped]
 
 
-def _count(labels: Stack) -> Counter[int]:
+def count_values(labels: Stack) -> Counter[int]:
+    """Count the pixels of each value of a mask, reading one section at a time.
+
+    Counting stops after a few thousand values: that is no mask of classes.
+
+    Raises
+    ------
+    MaskError
+        If it holds fractions.
+    """
     counts: Counter[int] = Counter()
     for index in range(labels.n_sections):
         section = labels.section(index)
@@ -152,7 +169,8 @@ def _too_few(
     )
 
 
-def _too_many(labels: Stack, counts: Counter[int]) -> str:
+def too_many_values(labels: Stack, counts: Counter[int]) -> str:
+    """Say why what was counted in `labels` is no mask of classes."""
     total = counts.total()
     common = ", ".join(
         f"{value} ({share(count, total)})" for value, count in counts.most_common(5)

@@ -86,7 +86,8 @@ def write_stack(
     _check(path, shape, axes, stored, channel_names)
     if path.exists() and not overwrite:
         raise OutputExistsError(
-            f"{path} exists. Choose another name, or say that it may be overwritten."
+            f"{path} exists. Choose another name, or say that it may be overwritten "
+            "(--overwrite, overwrite=True)."
         )
     source = iter(sections)
     planes = _checked_planes(source, shape, stored, path)

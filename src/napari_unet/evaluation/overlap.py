@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.data.classes import IGNORE
 from napari_unet.errors import MaskError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-
-# Equals napari_unet.data.masks.IGNORE; named here so that scoring arrays costs no
-# import of the file readers (a test holds the two equal).
-IGNORE = 255
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.data.classes import MAX_CLASSES, Classes
+from napari_unet.data.masks import check_pair, count_values, too_many_values
 from napari_unet.errors import MaskError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from napari_unet.data import Classes, Stack
+    from napari_unet.data.stack import Stack
 
 
 @dataclass(frozen=True)
@@ -79,14 +81,12 @@ def pair_up(prediction: Stack, truth: Stack, ignore: int | None = None) -> Pair:
     MaskError
         When the two do not fit together or one of them is not what it should be.
     """
-    from napari_unet.data import Classes, check_pair
-
     check_pair(prediction, truth)
-    in_truth = _mask_values(truth) - {ignore}
+    in_truth = _mask_values(truth, ignore)
     channels: tuple[int, ...] | None = None
     if _holds_probabilities(prediction):
         channels = _channel_values(prediction, sorted(in_truth))
-    found = _mask_values(prediction) - {ignore} if channels is None else set(channels)
+    found = _mask_values(prediction, ignore) if channels is None else set(channels)
     values = sorted(in_truth | found)
     names = _channel_names(prediction, channels)
     classes = Classes(
@@ -154,24 +154,10 @@ def _per_class(section: NDArray[Any]) -> NDArray[Any]:
     return section if len(section) > 1 else np.concatenate([1 - section, section])
 
 
-def _mask_values(stack: Stack) -> set[int]:
-    """Return the values that a mask holds."""
-    from napari_unet.data.masks import MAX_CLASSES
-
-    values: set[int] = set()
-    for index in range(stack.n_sections):
-        found = np.unique(stack.section(index))
-        if found.dtype.kind == "f" and np.mod(found, 1).any():
-            raise MaskError(
-                f"{stack.label} holds fractions, such as "
-                f"{found[np.mod(found, 1) != 0][0]:g}, but a mask holds whole numbers. "
-                "Is it the prediction or the image?"
-            )
-        values.update(int(value) for value in found)
-        if len(values) > MAX_CLASSES:
-            raise MaskError(
-                f"{stack.label} holds more than {MAX_CLASSES} values; a mask has one "
-                "per class. Is it the image, or are its objects numbered? Give a mask "
-                "of classes."
-            )
+def _mask_values(stack: Stack, ignore: int | None) -> set[int]:
+    """Return the values that a mask holds, without the ignored one."""
+    counts = count_values(stack)
+    values = set(counts) - {ignore}
+    if len(values) > MAX_CLASSES:
+        raise MaskError(too_many_values(stack, counts))
     return values

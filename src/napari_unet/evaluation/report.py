@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.data.classes import IGNORE
+from napari_unet.data.stack import Stack, as_stack
 from napari_unet.errors import MaskError
 from napari_unet.evaluation.membranes import (
     THRESHOLDS,
@@ -15,7 +17,6 @@ from napari_unet.evaluation.membranes import (
     score_membranes,
 )
 from napari_unet.evaluation.overlap import (
-    IGNORE,
     OverlapScores,
     count_confusion,
     overlap_scores,
@@ -23,11 +24,12 @@ from napari_unet.evaluation.overlap import (
 from napari_unet.evaluation.pairing import pair_up
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from pathlib import Path
+
+    from numpy.typing import ArrayLike, NDArray
     from rich.console import RenderableType
     from rich.table import Table
 
-    from napari_unet.data import Stack
     from napari_unet.evaluation.pairing import Pair
 
 
@@ -139,8 +141,8 @@ def _membrane_table(scores: MembraneScores, cell_value: int | None) -> Table:
 
 
 def evaluate(
-    prediction: Stack,
-    truth: Stack,
+    prediction: Stack | str | Path | ArrayLike,
+    truth: Stack | str | Path | ArrayLike,
     *,
     ignore: int | None = None,
     membranes: bool | None = None,
@@ -150,11 +152,12 @@ def evaluate(
 
     Parameters
     ----------
-    prediction : Stack
+    prediction : Stack, str, Path or array
         Labels in mask values; or float probabilities with a channel per class, named
         after the mask values (else in the order of the truth's values); or float
-        P(cell) without channels, for two classes.
-    truth : Stack
+        P(cell) without channels, for two classes. An array is one section, YX, or
+        several, ZYX; give others as a `Stack`: ``Stack(array, "ZCYX")``.
+    truth : Stack, str, Path or array
         Mask of the same sections.
     ignore : int, optional
         Mask value of pixels that are not scored. They count as "not cell" for the
@@ -169,7 +172,17 @@ def evaluate(
     ------
     MaskError
         When the two do not fit together, are no masks, or leave nothing to score.
+    StackFormatError
+        When a file cannot be read, or the axes of an array cannot be told.
+
+    Examples
+    --------
+    >>> truth = np.array([[0, 0, 255, 255]])
+    >>> evaluate(truth, truth).overlap.mean_iou
+    1.0
     """
+    prediction = _as_stack(prediction, "The prediction")
+    truth = _as_stack(truth, "The truth")
     pair = pair_up(prediction, truth, ignore)
     classes = pair.classes
     confusion = np.zeros((classes.n, classes.n), dtype=np.int64)
@@ -194,6 +207,10 @@ def evaluate(
         cell_value=cell_value if membranes else None,
         remarks=_remarks(confusion, classes.names),
     )
+
+
+def _as_stack(given: Stack | str | Path | ArrayLike, name: str) -> Stack:
+    return given if isinstance(given, Stack) else as_stack(given, name=name)
 
 
 def _count(pair: Pair, index: int) -> NDArray[np.int64]:

@@ -25,6 +25,7 @@ class ClassesView(QWidget):
     """One row per mask value: its colour, its value, what it means, its share."""
 
     counted = Signal()
+    """They were counted, or cannot be: `values` is empty then."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,6 +84,7 @@ class ClassesView(QWidget):
             stack = stack_from_layer(self._layer)
         except UNetError as error:
             self._say(str(error))
+            self.counted.emit()
             return
         create_worker(
             _count,

@@ -58,6 +58,11 @@ class OptionsForm(QWidget):
         """Return what is entered, by option name."""
         return {name: field_value(field) for name, field in self._fields.items()}
 
+    def enter(self, values: dict[str, Any]) -> None:
+        """Enter values that the options allow; others than these are left alone."""
+        for name in self._fields.keys() & values.keys():
+            set_field_value(self._fields[name], values[name])
+
 
 class NumberField(QDoubleSpinBox):
     """A number without needless zeros; the arrows change its leading digit."""
@@ -119,6 +124,22 @@ def field_value(field: QWidget) -> Any:
     if isinstance(field, QComboBox):
         return field.currentText()
     return field.text() if isinstance(field, QLineEdit) else field.value()
+
+
+def set_field_value(field: QWidget, value: Any) -> None:
+    """Enter in a field of `make_field` what `field_value` returns."""
+    if isinstance(field, OptionalField):
+        field.given.setChecked(value is not None)
+        if value is not None:
+            field.number.setValue(value)
+    elif isinstance(field, QCheckBox):
+        field.setChecked(value)
+    elif isinstance(field, QComboBox):
+        field.setCurrentText(value)
+    elif isinstance(field, QLineEdit):
+        field.setText(value or "")
+    else:
+        field.setValue(value)
 
 
 def _changes(field: QWidget) -> Any:

@@ -85,7 +85,13 @@ def layer_from_stack(stack: Stack, kind: str) -> tuple[Any, dict[str, Any], str]
         )
     if kind == "image" and "C" in stack.axes:
         meta |= _channels(stack)
-    return np.asarray(stack), meta, kind
+    pixels = np.asarray(stack)
+    return label_values(pixels) if kind == "labels" else pixels, meta, kind
+
+
+def label_values(pixels: np.ndarray) -> np.ndarray:
+    """Return mask values in a type that a labels layer takes, which float is not."""
+    return pixels.astype(np.int32) if pixels.dtype.kind == "f" else pixels
 
 
 def placement(layer: Layer) -> dict[str, Any]:

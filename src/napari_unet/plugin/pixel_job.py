@@ -86,9 +86,11 @@ class PixelJob(QObject):
         job.ended.connect(self._end)
 
     def _on_unwritten(self, error: Exception) -> None:
+        way_out = "Make room there"
+        if self._request["do"] == "train":  # a prediction has no folder to choose
+            way_out += ", or choose another run folder"
         self.failed.emit(
-            f"The pixels could not be written to {self._folder} ({error}). Make room "
-            "there, or choose another folder."
+            f"The pixels could not be written to {self._folder} ({error}). {way_out}."
         )
         self._end()
 

@@ -1,8 +1,8 @@
 """Pixels on their way between the viewer and the worker process: .npy files.
 
 A training's pixels lie in the run folder while it runs, because that is the one place
-known to have room and to be the user's; they are removed when it ends. To resume, they
-are written again from the layers.
+known to have room and to be the user's. They have a folder of their own in it, which is
+removed when it ends. To resume, they are written again from the layers.
 """
 
 from __future__ import annotations
@@ -10,18 +10,39 @@ from __future__ import annotations
 import logging
 import math
 import shutil
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.errors import UNetError
+
 if TYPE_CHECKING:
-    from pathlib import Path
     from threading import Event
 
     from napari_unet.data import Stack
 
 _LOG = logging.getLogger(__name__)
 _CHUNK = 2**24  # bytes copied between two looks at `cancelled`
+
+
+def private_folder(run: Path) -> Path:
+    """Make a new folder for pixels in the folder of a run, which is made as well.
+
+    Raises
+    ------
+    UNetError
+        If the folder of the run cannot be written to.
+    """
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=".pixels-", dir=run))
+    except OSError as error:
+        raise UNetError(
+            f"The run folder {run} could not be written to ({error}). Choose another "
+            "one."
+        ) from error
 
 
 def write_pixels(stacks: dict[Path, Stack], cancelled: Event) -> bool:

@@ -42,6 +42,7 @@ class PredictWidget(DockedWidget):
         self._viewer = napari_viewer
         self._job: PixelJob | None = None
         self._target: Target | None = None
+        self._model = ""  # the one at work; another may be chosen in the meantime
         self._make_fields()
         layout = self.column()
         layout.addWidget(self._data_box())
@@ -136,6 +137,7 @@ class PredictWidget(DockedWidget):
                 "Train, or choose a model file with the … button."
             )
         self.session.check_free()
+        self._model = str(model)
         model = find_model(model)
         self._classes = Classes.from_dict(read_info(model)["classes"])
         stack = stack_from_layer(layer)
@@ -177,7 +179,7 @@ class PredictWidget(DockedWidget):
         layers = result_layers(
             self._target,
             self._classes,
-            str(self.model.path()),
+            self._model,
             Path(event.labels),
             Path(event.probabilities) if event.probabilities else None,
         )

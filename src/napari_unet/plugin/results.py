@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.plugin.choices import MODEL_KEY
-from napari_unet.plugin.layers import placement
+from napari_unet.plugin.layers import label_values, placement
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,7 +82,7 @@ def result_layers(
         }
         layers.append((_in_order(pixels, target.axes), {**place, **look}, "image"))
     look = {"name": f"{target.name} prediction", "opacity": 0.5}
-    pixels = _in_order(np.load(labels), target.axes)
+    pixels = _in_order(label_values(np.load(labels)), target.axes)
     return [*layers, (pixels, {**place, **look}, "labels")]
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_unet.errors import OutputExistsError
 from napari_unet.model import MODEL_FILE
 
 if TYPE_CHECKING:
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
 
 FOLDER = "napari-unet runs"
 _CONFIG = "config.json"
+_FILES = (_CONFIG, "log.jsonl", "last.safetensors", MODEL_FILE)
+_ALWAYS_SENT = {"budget", "steps"}  # together they say how long; both may change
+_PRECISION = 5e-9  # of the number fields, which show 8 decimals
 
 
 def runs_folder() -> Path:
@@ -41,7 +46,39 @@ def stored_options(run: Path) -> dict[str, Any] | None:
         options: dict[str, Any] = stored["options"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return options
+    return options if isinstance(options, dict) else None
+
+
+def check_free(run: Path) -> None:
+    """Raise `OutputExistsError` if a folder holds a run or a model already."""
+    if any((run / name).exists() for name in _FILES):
+        raise OutputExistsError(
+            f"{run} holds another run or model, which cannot be resumed. Choose "
+            "another folder, or empty the field Run folder for a new one."
+        )
+
+
+def changes(entered: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
+    """Return what to resume a run with: its time, and options that were changed.
+
+    Parameters
+    ----------
+    entered : dict
+        Options as they stand in the fields, by name.
+    stored : dict
+        Those of the run.
+    """
+    return {
+        name: value
+        for name, value in entered.items()
+        if name in _ALWAYS_SENT or not _same(value, stored.get(name))
+    }
+
+
+def _same(entered: Any, stored: Any) -> bool:
+    if isinstance(entered, float) and isinstance(stored, int | float):
+        return math.isclose(entered, stored, rel_tol=0, abs_tol=_PRECISION)
+    return bool(entered == stored)
 
 
 def trained_runs(parent: Path | None = None) -> list[Path]:

@@ -11,9 +11,8 @@ from napari.layers import Image, Labels
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtWidgets import QGridLayout, QGroupBox
 
-from napari_unet.config import TrainingConfig, options
-from napari_unet.data import Stack, check_pair
-from napari_unet.errors import UNetError
+from napari_unet.config import TrainingConfig, options, seconds
+from napari_unet.errors import ConfigError, UNetError
 from napari_unet.events import (
     Event,
     StepDone,
@@ -21,7 +20,7 @@ from napari_unet.events import (
     TrainingStarted,
     Validated,
 )
-from napari_unet.plugin import pixels, runs
+from napari_unet.plugin import runs
 from napari_unet.plugin.choices import LayerChoice
 from napari_unet.plugin.classes_view import ClassesView
 from napari_unet.plugin.fields import (
@@ -36,13 +35,14 @@ from napari_unet.plugin.fields import (
     paragraph,
 )
 from napari_unet.plugin.forms import OptionsForm
-from napari_unet.plugin.layers import stack_from_layer
 from napari_unet.plugin.loss_plot import LossPlot
-from napari_unet.plugin.pixel_job import PixelJob
 from napari_unet.plugin.session import DockedWidget
+from napari_unet.plugin.train_job import stacks_of, train_job
 
 if TYPE_CHECKING:
     import napari
+
+    from napari_unet.plugin.pixel_job import PixelJob
 
 _SHOWN_ELSEWHERE = {"budget", "zero_is_unlabelled"}
 _ZERO = {"a class, such as background": False, "not annotated (scribbles)": True}
@@ -61,7 +61,8 @@ class TrainWidget(DockedWidget):
         self._viewer = napari_viewer
         self._job: PixelJob | None = None
         self._run: Path | None = None
-        self._died = False
+        self._resuming = False
+        self._kept = False  # the folder, to be resumed after the worker died or failed
         self._best = ""
         self._make_fields()
         layout = self.column()
@@ -86,6 +87,7 @@ class TrainWidget(DockedWidget):
         self.zero = choice(_ZERO, "What the value 0 in the labels means.")
         self.budget = BudgetField()
         self.run = FolderField("Folder for this run: its model, log and checkpoints.")
+        self.run.line.setPlaceholderText("a new folder")
         self.advanced = OptionsForm(
             each
             for each in options(TrainingConfig)
@@ -129,7 +131,7 @@ class TrainWidget(DockedWidget):
         self.zero.currentIndexChanged.connect(self._on_options)
         self.advanced.changed.connect(self._on_options)
         self.classes.counted.connect(self._on_counted)
-        self.run.changed.connect(self._update_buttons)
+        self.run.changed.connect(self._on_folder)
         self.train_button.clicked.connect(self._on_train)
         self.stop_button.clicked.connect(self._on_stop)
         self.predict_button.clicked.connect(self._open_predict)
@@ -157,10 +159,45 @@ class TrainWidget(DockedWidget):
         )
 
     def _on_counted(self) -> None:
-        self.zero.setEnabled(0 in self.classes.values)
+        values = self.classes.values  # none where an error is shown, perhaps due to it
+        self.zero.setEnabled(not values or 0 in values)
+
+    def _on_folder(self) -> None:
+        if not self.run.line.text().strip():  # a new folder, when it is needed
+            self.run.edited = self._kept = False
+        stored = self._stored()
+        if stored is not None and self._job is None and self.run.path() != self._run:
+            self._run = self.run.path()
+            self._show_options(stored)
+        self._update_buttons()
+
+    def _show_options(self, stored: dict[str, Any]) -> None:
+        """Enter the options of a run that was chosen, to be resumed with them."""
+        try:
+            TrainingConfig.from_dict(stored)
+        except (ConfigError, TypeError):
+            return  # of another version, or damaged: the worker will say what is wrong
+        self.advanced.enter(stored)
+        if "zero_is_unlabelled" in stored:
+            self.zero.setCurrentIndex(self.zero.findData(stored["zero_is_unlabelled"]))
+        if "budget" in stored:
+            time = seconds(stored["budget"])
+            self.budget.minutes.setValue(time / 60)
+            for index in range(self.budget.choice.count()):  # the last: any minutes
+                self.budget.choice.setCurrentIndex(index)
+                if seconds(self.budget.text()) == time:
+                    break
+
+    def _stored(self) -> dict[str, Any] | None:
+        """Return the options of the run in the folder that is named, if there is one.
+
+        An empty line names none, not the home folder.
+        """
+        named = self.run.line.text().strip()
+        return runs.stored_options(self.run.path()) if named else None
 
     def _suggest_run(self) -> None:
-        if not (self.run.edited or self._died) and self._job is None:
+        if not (self.run.edited or self._kept) and self._job is None:
             name = self.image.layer.name if self.image.layer is not None else ""
             self.run.suggest(runs.new_run(name, datetime.now().astimezone()))
 
@@ -171,7 +208,7 @@ class TrainWidget(DockedWidget):
             show_error(str(error))
             return
         self._job = job
-        self._died = False
+        self._kept = False
         self._best = ""
         self.plot.clear()
         self.progress.begin("Preparing the data …")
@@ -184,52 +221,18 @@ class TrainWidget(DockedWidget):
         self.session.start(job)
 
     def _make_job(self) -> PixelJob:
-        image, labels = self._stacks()
+        image, labels = stacks_of(self.image.layer, self.labels.layer)
         self.session.check_free()
-        if not self.run.line.text().strip():
-            self.run.edited = False
         self._suggest_run()  # with the time of now, unless the user named it
-        self._run = run = self.run.path()
-        stored = runs.stored_options(run)
-        config = TrainingConfig.from_dict(
-            {
-                **self.advanced.values(),
-                "budget": self.budget.text(),
-                "zero_is_unlabelled": self.zero.currentData(),
-                **(stored or {}),
-            }
-        )
-        folder = run / "pixels"
-        files = {folder / "image.npy": image, folder / "labels.npy": labels}
-        request = {
-            "do": "train",
-            **pixels.describe(image, folder / "image.npy"),
-            "labels": str(folder / "labels.npy"),
-            "labels_axes": labels.axes,
-            "labels_name": labels.name,
-            "run": str(run),
-            "options": config.to_dict(),
-            "resume": stored is not None,
+        entered = {
+            **self.advanced.values(),
+            "budget": self.budget.text(),
+            "zero_is_unlabelled": self.zero.currentData(),
         }
-        return PixelJob(self.session.worker, request, files, folder)
-
-    def _stacks(self) -> tuple[Stack, Stack]:
-        image, labels = self.image.layer, self.labels.layer
-        if image is None:
-            raise UNetError(
-                "There is no image layer to train on. Open one, or try File ▸ Open "
-                "Sample ▸ U-Net."
-            )
-        if labels is None:
-            raise UNetError(
-                "There is no labels layer to learn from. Open those that belong to "
-                f"{image.name!r}, or add a labels layer and paint each class on it."
-            )
-        image = stack_from_layer(image)
-        same = labels.ndim == len(image.section_axes)
-        labels = stack_from_layer(labels, axes=image.section_axes if same else None)
-        check_pair(image, labels)
-        return image, labels
+        run, resume = self.run.path(), self._stored() is not None
+        job = train_job(self.session.worker, image, labels, run, entered, resume=resume)
+        self._run, self._resuming = run, resume
+        return job
 
     def _on_stop(self) -> None:
         if self._job is not None:
@@ -270,30 +273,38 @@ class TrainWidget(DockedWidget):
         show_info(event.message)
 
     def _on_failed(self, message: str) -> None:
-        self.status.setText(message)
-        show_error(message)
+        if self._resuming:
+            self._kept = True
+            message += " Empty the field Run folder to start a new run."
+        self._say_error(message)
 
     def _on_died(self, message: str) -> None:
         if self._run is not None and runs.stored_options(self._run) is not None:
+            self._kept = True
             message += (
-                f" The run is kept in {self._run}: press Resume to go on with it."
+                f" The run is kept in {self._run}: press Resume to go on with it as it "
+                "is. Other options, such as a smaller batch, need a new run: empty the "
+                "field Run folder to start one."
             )
-            self._died = True
-        self._on_failed(message)
+        self._say_error(message)
+
+    def _say_error(self, message: str) -> None:
+        self.status.setText(message)
+        show_error(message)
 
     def _on_ended(self) -> None:
         self._job = None
         self.progress.end()
         if not self.status.text():
             self.status.setText("Stopped before the first step.")
-        if not self._died:  # else the same folder is kept, to be resumed
+        if not self._kept:
             self.run.edited = False
             self._suggest_run()
         self._update_buttons()
 
     def _update_buttons(self) -> None:
         running = self._job is not None
-        resume = not running and runs.stored_options(self.run.path()) is not None
+        resume = not running and self._stored() is not None
         self.train_button.setText("Resume" if resume else "Train")
         self.train_button.setEnabled(not running)
         self.stop_button.setEnabled(running)

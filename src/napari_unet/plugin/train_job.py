@@ -1,0 +1,94 @@
+"""From two layers, a run folder and the options entered to a training's job."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.config import TrainingConfig
+from napari_unet.data import Stack, check_pair
+from napari_unet.errors import UNetError
+from napari_unet.plugin import pixels, runs
+from napari_unet.plugin.layers import stack_from_layer
+from napari_unet.plugin.pixel_job import PixelJob
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari.layers import Image, Labels
+
+    from napari_unet.plugin.worker_client import WorkerClient
+
+
+def stacks_of(image: Image | None, labels: Labels | None) -> tuple[Stack, Stack]:
+    """Describe the layers to train on as stacks.
+
+    Raises
+    ------
+    UNetError
+        If one is missing, or they do not belong to each other.
+    """
+    if image is None:
+        raise UNetError(
+            "There is no image layer to train on. Open one, or try File ▸ Open "
+            "Sample ▸ U-Net."
+        )
+    if labels is None:
+        raise UNetError(
+            "There is no labels layer to learn from. Open those that belong to "
+            f"{image.name!r}, or add a labels layer and paint each class on it."
+        )
+    stack = stack_from_layer(image)
+    same = labels.ndim == len(stack.section_axes)
+    mask = stack_from_layer(labels, axes=stack.section_axes if same else None)
+    check_pair(stack, mask)
+    return stack, mask
+
+
+def train_job(
+    worker: WorkerClient,
+    image: Stack,
+    labels: Stack,
+    run: Path,
+    entered: dict[str, Any],
+    *,
+    resume: bool,
+) -> PixelJob:
+    """Make the job, and a folder for its pixels in the run folder.
+
+    Parameters
+    ----------
+    worker : WorkerClient
+    image, labels : Stack
+    run : Path
+    entered : dict
+        Every option, by name. Of a run that is resumed, those that were changed are
+        sent; whether they may be, the worker knows.
+    resume : bool
+
+    Raises
+    ------
+    ConfigError
+        If options do not fit each other.
+    OutputExistsError
+        If the folder holds another run or model and is not resumed.
+    UNetError
+        If the folder cannot be written to.
+    """
+    if resume:
+        sent = runs.changes(entered, runs.stored_options(run) or {})
+    else:
+        runs.check_free(run)
+        sent = TrainingConfig.from_dict(entered).to_dict()
+    folder = pixels.private_folder(run)
+    files = {folder / "image.npy": image, folder / "labels.npy": labels}
+    request = {
+        "do": "train",
+        **pixels.describe(image, folder / "image.npy"),
+        "labels": str(folder / "labels.npy"),
+        "labels_axes": labels.axes,
+        "labels_name": labels.name,
+        "run": str(run),
+        "options": sent,
+        "resume": resume,
+    }
+    return PixelJob(worker, request, files, folder)
