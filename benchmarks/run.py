@@ -30,7 +30,7 @@ def main() -> None:
         "prediction, share of the bare network's speed": prediction_speed,
         "training step, share outside the network": training_overhead,
         "memory peak while predicting": prediction_memory,
-        "from Train pressed to the first loss": first_loss,
+        "from a request to the worker to the first loss": first_loss,
     }.items():
         print(f"{name + ':':48} {benchmark()}", flush=True)
 
@@ -55,7 +55,7 @@ def prediction_speed() -> str:
     from napari_unet.prediction import predict
     from napari_unet.prediction.engine import Predictor
 
-    image, _ = synthetic_em(sections=8)
+    image, _ = synthetic_em(sections=30)
     model = untrained_model()
     predictor = Predictor(model.network, model.config, PredictionConfig())
     sections = [

@@ -16,6 +16,7 @@ from napari_unet.errors import (
     ModelError,
     OutputExistsError,
     StackFormatError,
+    UNetError,
 )
 from napari_unet.events import PredictionFinished, TilesDone
 from napari_unet.model import Model
@@ -342,7 +343,7 @@ def test_full_disk_is_told_and_leaves_nothing(
         return write_stack(path, until_full(), **options)
 
     monkeypatch.setattr(output_module, "write_stack", full)
-    with pytest.raises(OSError, match="No space left on device") as caught:
+    with pytest.raises(UNetError, match="No space left on device") as caught:
         list(
             predict_to_files(
                 random_model(), long_stack(), tmp_path, CONFIG, probabilities=True

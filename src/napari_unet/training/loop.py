@@ -91,6 +91,7 @@ class Trainer:
             config, image.n_channels, self.data.classes.n
         )
         self.progress = Progress()
+        self._started = time.monotonic()
         self.best: Model | None = None
         self._build()
         if self.run and resume:
