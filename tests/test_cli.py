@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from napari_unet import cli
+from napari_unet import cli, flags
 from napari_unet.cli import main
 from napari_unet.config import PredictionConfig, TrainingConfig, options
 from napari_unet.data import open_stack, synthetic_em, write_stack
@@ -173,7 +173,7 @@ def test_progress_goes_to_standard_error(
 # -- options -------------------------------------------------------------------------
 
 
-def flags(command: str, capsys: pytest.CaptureFixture[str]) -> str:
+def help_of(command: str, capsys: pytest.CaptureFixture[str]) -> str:
     assert usage_error([command, "--help"]) == 0
     return capsys.readouterr().out
 
@@ -182,7 +182,7 @@ def flags(command: str, capsys: pytest.CaptureFixture[str]) -> str:
 def test_every_command_has_help(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = flags(command, capsys)
+    text = help_of(command, capsys)
     for flag in ("--quiet", "--json", "--debug"):
         assert flag in text
     assert "==SUPPRESS==" not in text
@@ -193,7 +193,7 @@ def test_every_option_is_a_flag(capsys: pytest.CaptureFixture[str]) -> None:
         "train": TrainingConfig,
         "predict": PredictionConfig,
     }.items():
-        text = " ".join(flags(command, capsys).split())
+        text = " ".join(help_of(command, capsys).split())
         for each in options(config):
             flag = "--" + each.name.replace("_", "-")
             assert flag in text
@@ -228,9 +228,9 @@ def test_flags_reach_the_config(config: type) -> None:
         else:
             given.append(f"{flag}={value}")
     parsed = cli.build_parser().parse_args([command, *given])
-    assert cli._chosen(parsed, config) == expected
+    assert flags.chosen(parsed, config) == expected
     parsed = cli.build_parser().parse_args([command, *given[:3]])
-    assert cli._chosen(parsed, config) == {}
+    assert flags.chosen(parsed, config) == {}
 
 
 def test_options_given_are_kept_in_the_run(data: Path, tmp_path: Path) -> None:

@@ -10,15 +10,15 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from napari_unet.config import PredictionConfig, TrainingConfig, options
+from napari_unet import flags
+from napari_unet.config import PredictionConfig, TrainingConfig
 from napari_unet.errors import ConfigError, UNetError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_unet.config import Config
     from napari_unet.console import Face
     from napari_unet.data import Stack
 
@@ -57,7 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="napari-unet", description="U-Net segmentation of microscopy stacks."
     )
-    parser.add_argument("--version", action=_Version)
+    parser.add_argument("--version", action=flags.Version)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_train(commands)
     _add_predict(commands)
@@ -71,7 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_train(commands: Any) -> None:
-    parser = _command(
+    parser = flags.command(
         commands, "train", _train, "train a network on an annotated image"
     )
     parser.add_argument("image", type=Path, help="image: file, or folder of sections")
@@ -82,10 +82,10 @@ def _add_train(commands: Any) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="go on with the run in that folder"
     )
-    _add_overwrite(parser, "replace a run that is in that folder")
-    _add_image_flags(parser)
-    _add_output_flags(parser)
-    _add_options(parser, TrainingConfig)
+    flags.add_overwrite(parser, "replace a run that is in that folder")
+    flags.add_image_flags(parser)
+    flags.add_output_flags(parser)
+    flags.add_options(parser, TrainingConfig)
 
 
 def _train(given: argparse.Namespace) -> int:
@@ -94,7 +94,7 @@ def _train(given: argparse.Namespace) -> int:
     from napari_unet.training import train_events
     from napari_unet.training.train import training_config
 
-    chosen = _chosen(given, TrainingConfig)
+    chosen = flags.chosen(given, TrainingConfig)
     config = training_config(chosen, given.run if given.resume else None)
     image = _open(given.image, given, axes=given.axes)
     labels = _open(given.labels, given, axes=image.section_axes if given.axes else None)
@@ -121,7 +121,7 @@ def _train(given: argparse.Namespace) -> int:
 
 
 def _add_predict(commands: Any) -> None:
-    parser = _command(commands, "predict", _predict, "predict images with a model")
+    parser = flags.command(commands, "predict", _predict, "predict images with a model")
     parser.add_argument("model", type=Path, help=MODEL)
     parser.add_argument(
         "input", type=Path, nargs="+", help="images: files, or folders of sections"
@@ -135,17 +135,17 @@ def _add_predict(commands: Any) -> None:
     parser.add_argument(
         "--probabilities", action="store_true", help="write probabilities as well"
     )
-    _add_overwrite(parser, "replace results that are in that folder")
-    _add_image_flags(parser)
-    _add_output_flags(parser)
-    _add_options(parser, PredictionConfig)
+    flags.add_overwrite(parser, "replace results that are in that folder")
+    flags.add_image_flags(parser)
+    flags.add_output_flags(parser)
+    flags.add_options(parser, PredictionConfig)
 
 
 def _predict(given: argparse.Namespace) -> int:
     from napari_unet.console import stop_on_interrupt
     from napari_unet.model import Model
 
-    config = PredictionConfig.from_dict(_chosen(given, PredictionConfig))
+    config = PredictionConfig.from_dict(flags.chosen(given, PredictionConfig))
     model = Model.load(given.model)
     _refuse_same_output(given)
     failed = 0
@@ -205,7 +205,7 @@ def _refuse_same_output(given: argparse.Namespace) -> None:
 
 
 def _add_evaluate(commands: Any) -> None:
-    parser = _command(commands, "evaluate", _evaluate, "score a prediction")
+    parser = flags.command(commands, "evaluate", _evaluate, "score a prediction")
     parser.add_argument(
         "prediction", type=Path, help="labels in mask values, or probabilities"
     )
@@ -219,8 +219,8 @@ def _add_evaluate(commands: Any) -> None:
         action=argparse.BooleanOptionalAction,
         help="score membranes by V_rand and V_info (default: when there are 2 classes)",
     )
-    _add_sections(parser)
-    _add_output_flags(parser)
+    flags.add_sections(parser)
+    flags.add_output_flags(parser)
 
 
 def _evaluate(given: argparse.Namespace) -> int:
@@ -248,10 +248,12 @@ def _evaluate(given: argparse.Namespace) -> int:
 
 
 def _add_info(commands: Any) -> None:
-    parser = _command(commands, "info", _info, "describe an image, a model or a run")
+    parser = flags.command(
+        commands, "info", _info, "describe an image, a model or a run"
+    )
     parser.add_argument("file", type=Path, help=f"image, or {MODEL}")
-    _add_image_flags(parser)
-    _add_output_flags(parser)
+    flags.add_image_flags(parser)
+    flags.add_output_flags(parser)
 
 
 def _info(given: argparse.Namespace) -> int:
@@ -286,7 +288,7 @@ def _facts(path: Path, given: argparse.Namespace) -> dict[str, Any]:
 
 
 def _add_demo(commands: Any) -> None:
-    parser = _command(
+    parser = flags.command(
         commands, "demo", _demo, "train, predict and score, and look at the result"
     )
     parser.add_argument(
@@ -305,7 +307,7 @@ def _add_demo(commands: Any) -> None:
         default=True,
         help="show the result in napari, or without a display its picture",
     )
-    _add_output_flags(parser)
+    flags.add_output_flags(parser)
 
 
 def _demo(given: argparse.Namespace) -> int:
@@ -316,69 +318,6 @@ def _demo(given: argparse.Namespace) -> int:
 
 
 # -- what the commands share ---------------------------------------------------------
-
-
-def _command(commands: Any, name: str, function: Any, text: str) -> Any:
-    parser = commands.add_parser(name, help=text, description=f"{text.capitalize()}.")
-    parser.set_defaults(command=function)
-    return parser
-
-
-def _add_overwrite(parser: argparse.ArgumentParser, text: str) -> None:
-    parser.add_argument("--overwrite", action="store_true", help=text)
-
-
-def _add_image_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--axes", help="axes of the image, such as ZYX or TZCYX")
-    _add_sections(parser)
-
-
-def _add_sections(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--sections",
-        type=_section_range,
-        metavar="FROM:TO",
-        help="only these sections, counted from 0, TO not included",
-    )
-
-
-def _add_output_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
-    parser.add_argument("--json", action="store_true", help="print JSON, one per line")
-    parser.add_argument("--debug", action="store_true", help="show where errors arise")
-
-
-def _add_options(parser: argparse.ArgumentParser, config: type[Config]) -> None:
-    """Make a flag of each option; only those given appear in the result."""
-    group = parser.add_argument_group("options")
-    for each in options(config):
-        how: dict[str, Any] = {"help": each.help, "default": argparse.SUPPRESS}
-        if each.default is not None:
-            how["help"] += f" (default: {each.default})"
-        if each.type is bool:
-            how["action"] = argparse.BooleanOptionalAction
-        else:
-            how["type"] = each.type
-            how["choices"] = each.choices or None
-            how["metavar"] = None if each.choices else each.type.__name__.upper()
-        group.add_argument("--" + each.name.replace("_", "-"), **how)
-
-
-def _chosen(given: argparse.Namespace, config: type[Config]) -> dict[str, Any]:
-    names = [each.name for each in options(config)]
-    return {name: getattr(given, name) for name in names if hasattr(given, name)}
-
-
-def _section_range(text: str) -> slice:
-    first, colon, last = text.partition(":")
-    if not colon:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a range such as 0:18")
-    try:
-        return slice(int(first or 0), int(last) if last else None)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a range such as 0:18"
-        ) from None
 
 
 def _open(path: Path, given: argparse.Namespace, axes: str | None = None) -> Stack:
@@ -411,16 +350,3 @@ def _write(text: str) -> None:
 
 def _complain(text: str) -> None:
     sys.stderr.write(f"napari-unet: {text}\n")
-
-
-class _Version(argparse.Action):
-    """Prints the version, looked up only when it is asked for."""
-
-    def __init__(self, option_strings: list[str], dest: str) -> None:
-        super().__init__(option_strings, dest, nargs=0, help="print the version")
-
-    def __call__(self, parser: argparse.ArgumentParser, *rest: object) -> NoReturn:
-        import napari_unet
-
-        _write(f"napari-unet {napari_unet.__version__}")
-        parser.exit()

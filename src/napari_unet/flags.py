@@ -1,0 +1,96 @@
+"""The flags of the command line; those of the options come from `config`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from napari_unet.config import options
+
+if TYPE_CHECKING:
+    from napari_unet.config import Config
+
+
+def command(commands: Any, name: str, function: Any, text: str) -> Any:
+    """Add a command to the parser, run by `function`."""
+    parser = commands.add_parser(name, help=text, description=f"{text.capitalize()}.")
+    parser.set_defaults(command=function)
+    return parser
+
+
+def add_overwrite(parser: argparse.ArgumentParser, text: str) -> None:
+    """Let results be replaced."""
+    parser.add_argument("--overwrite", action="store_true", help=text)
+
+
+def add_image_flags(parser: argparse.ArgumentParser) -> None:
+    """Let the axes and a range of sections be told."""
+    parser.add_argument("--axes", help="axes of the image, such as ZYX or TZCYX")
+    add_sections(parser)
+
+
+def add_sections(parser: argparse.ArgumentParser) -> None:
+    """Let a range of sections be chosen."""
+    parser.add_argument(
+        "--sections",
+        type=section_range,
+        metavar="FROM:TO",
+        help="only these sections, counted from 0, TO not included",
+    )
+
+
+def add_output_flags(parser: argparse.ArgumentParser) -> None:
+    """Let the output be chosen; every command has these."""
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    parser.add_argument("--json", action="store_true", help="print JSON, one per line")
+    parser.add_argument("--debug", action="store_true", help="show where errors arise")
+
+
+def add_options(parser: argparse.ArgumentParser, config: type[Config]) -> None:
+    """Make a flag of each option; only those given appear in the result."""
+    group = parser.add_argument_group("options")
+    for each in options(config):
+        how: dict[str, Any] = {"help": each.help, "default": argparse.SUPPRESS}
+        if each.default is not None:
+            how["help"] += f" (default: {each.default})"
+        if each.type is bool:
+            how["action"] = argparse.BooleanOptionalAction
+        else:
+            how["type"] = each.type
+            how["choices"] = each.choices or None
+            how["metavar"] = None if each.choices else each.type.__name__.upper()
+        group.add_argument("--" + each.name.replace("_", "-"), **how)
+
+
+def chosen(given: argparse.Namespace, config: type[Config]) -> dict[str, Any]:
+    """Return the options of `config` that were given, by name."""
+    names = [each.name for each in options(config)]
+    return {name: getattr(given, name) for name in names if hasattr(given, name)}
+
+
+def section_range(text: str) -> slice:
+    """Read ``FROM:TO``."""
+    first, colon, last = text.partition(":")
+    if not colon:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a range such as 0:18")
+    try:
+        return slice(int(first or 0), int(last) if last else None)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a range such as 0:18"
+        ) from None
+
+
+class Version(argparse.Action):
+    """Prints the version, looked up only when it is asked for."""
+
+    def __init__(self, option_strings: list[str], dest: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, help="print the version")
+
+    def __call__(self, parser: argparse.ArgumentParser, *rest: object) -> NoReturn:
+        """Print it and end."""
+        import napari_unet
+
+        sys.stdout.write(f"napari-unet {napari_unet.__version__}\n")
+        parser.exit()
