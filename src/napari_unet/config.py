@@ -107,6 +107,13 @@ def _same(config: type[Config], name: str) -> Any:
     return field(default=other.default, metadata=other.metadata)
 
 
+def _own(config: type[Config], name: str) -> Any:
+    """Take over an option, by default left to the network chosen."""
+    other = config.__dataclass_fields__[name]
+    text = other.metadata["help"].removesuffix(".") + "; nothing takes the network's."
+    return field(default=None, metadata={**other.metadata, "help": text})
+
+
 def options(config: type[Config] | Config) -> list[Option]:
     """List the options of a config class, in the order they are defined."""
     hints = get_type_hints(config if isinstance(config, type) else type(config))
@@ -159,7 +166,7 @@ class NetworkConfig(Config):
     """The shape of a network: everything needed to build it again."""
 
     channels: int = option(1, "Channels of the input image.", minimum=1, maximum=64)
-    classes: int = option(2, "Classes of the output.", minimum=2, maximum=64)
+    classes: int = option(2, "Channels of the output.", minimum=1, maximum=64)
     depth: int = option(4, "How many times the image is halved.", minimum=1, maximum=6)
     width: int = option(
         16,
@@ -170,6 +177,29 @@ class NetworkConfig(Config):
     dropout: float = option(
         0.0, "Share of features dropped at the deepest level.", minimum=0, maximum=0.9
     )
+    name: str = option(
+        "unet", "Which network of the family; napari-unet networks lists them."
+    )
+    dims: int = option(
+        2, "2 for sections, 3 for volumes seen as a whole.", minimum=2, maximum=3
+    )
+    context: int = option(
+        0,
+        "Sections above and below each that a 2-D network sees besides.",
+        minimum=0,
+        maximum=16,
+    )
+    anisotropy: float = option(
+        1.0,
+        "How many times deeper than wide a voxel is, for a 3-D network.",
+        minimum=0.01,
+        maximum=100,
+    )
+
+    @property
+    def inputs(self) -> int:
+        """Channels that the first convolution sees: those of all sections it sees."""
+        return self.channels * (2 * self.context + 1)
 
 
 @dataclass(frozen=True)
@@ -205,11 +235,16 @@ class TrainingConfig(ComputeConfig):
     zero_is_unlabelled: bool = option(
         False, "Whether mask value 0 means not annotated (scribbles)."
     )
-    depth: int = _same(NetworkConfig, "depth")
-    width: int = _same(NetworkConfig, "width")
-    dropout: float = _same(NetworkConfig, "dropout")
-    patch_size: int = option(
-        256, "Rows and columns of a training patch.", minimum=16, maximum=2048
+    network: str = _same(NetworkConfig, "name")
+    depth: int | None = _own(NetworkConfig, "depth")
+    width: int | None = _own(NetworkConfig, "width")
+    dropout: float | None = _own(NetworkConfig, "dropout")
+    context: int = _same(NetworkConfig, "context")
+    patch_size: int | None = option(
+        None,
+        "Rows and columns of a training patch; nothing takes the network's.",
+        minimum=16,
+        maximum=2048,
     )
     batch_size: int = option(2, "Patches in one step.", minimum=1, maximum=512)
     learning_rate: float = option(
@@ -278,12 +313,6 @@ class TrainingConfig(ComputeConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         seconds(self.budget)
-        stride = 2**self.depth
-        if self.patch_size % stride:
-            raise ConfigError(
-                f"patch_size is {self.patch_size}, but with depth {self.depth} it must "
-                f"be a multiple of {stride}."
-            )
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 from napari_unet.config import TrainingConfig
 from napari_unet.data import IGNORE, Stack
 from napari_unet.errors import MaskError, TrainingError
-from napari_unet.networks import measure_geometry
+from napari_unet.networks import measure_geometry, network_config
 from napari_unet.training.dataset import (
     FEW_SECTIONS,
     Dataset,
-    network_config,
     split_sections,
 )
 

@@ -1,6 +1,14 @@
 """The U-Net family; `build_network` is its one door."""
 
+from napari_unet.networks.family import build_network, complete, network_config
 from napari_unet.networks.geometry import Geometry, measure_geometry
-from napari_unet.networks.unet import UNet, build_network
+from napari_unet.networks.unet import UNet
 
-__all__ = ["Geometry", "UNet", "build_network", "measure_geometry"]
+__all__ = [
+    "Geometry",
+    "UNet",
+    "build_network",
+    "complete",
+    "measure_geometry",
+    "network_config",
+]

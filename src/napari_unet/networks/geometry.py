@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from napari_unet.networks.unet import build_network
+from napari_unet.networks.family import build_network
 
 if TYPE_CHECKING:
     from napari_unet.config import NetworkConfig
@@ -43,7 +43,7 @@ def measure_geometry(config: NetworkConfig) -> Geometry:
     mean stands in for pooling by maximum, since both look at the same pixels.
     """
     stride = 2**config.depth
-    thin = dataclasses.replace(config, channels=1, width=1, dropout=0.0)
+    thin = dataclasses.replace(config, channels=1, context=0, width=1, dropout=0.0)
     with torch.random.fork_rng(devices=[]):
         network = _linear(build_network(thin))
     reach = stride

@@ -17,27 +17,17 @@ if TYPE_CHECKING:
     from napari_unet.config import NetworkConfig
 
 
-def build_network(config: NetworkConfig) -> UNet:
-    """Build the network that `config` describes, freshly initialised.
-
-    The random numbers come from torch's global generator.
-    """
-    network = UNet(config)
-    network.apply(initialise)
-    return network
-
-
 class UNet(nn.Module):
     """A same-padded U-Net with batch normalisation.
 
-    Input ``(N, channels, Y, X)`` with Y and X multiples of ``2**depth``; output logits
-    ``(N, classes, Y, X)``.
+    Input ``(N, config.inputs, Y, X)`` with Y and X multiples of ``2**depth``; output
+    logits ``(N, classes, Y, X)``.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         widths = [config.width * 2**level for level in range(config.depth + 1)]
-        inputs = [config.channels, *widths[:-1]]
+        inputs = [config.inputs, *widths[:-1]]
         self.encoder = nn.ModuleList(map(double_convolution, inputs, widths))
         self.pool = nn.MaxPool2d(2)
         self.dropout = nn.Dropout2d(config.dropout)

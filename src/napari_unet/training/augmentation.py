@@ -51,6 +51,7 @@ def sampling_points(
         Offsets in pixels, rows before columns.
     """
     size = config.patch_size
+    assert size is not None  # the config is complete
     axis = torch.arange(size, dtype=torch.float32) - (size - 1) / 2
     offsets = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), dim=-1)
     bent = torch.rand(count, generator=generator) < 0.5
@@ -88,6 +89,7 @@ def _elastic(
     section 3.1).
     """
     size = config.patch_size
+    assert size is not None  # the config is complete
     knots = max(3, size // SPACING + 1)
     coarse = torch.randn(count, 2, knots, knots, generator=generator) * config.elastic
     return _between_knots(coarse, (size, size)).permute(0, 2, 3, 1)

@@ -10,11 +10,10 @@ import numpy as np
 import torch
 from skimage.measure import block_reduce
 
-from napari_unet.config import NetworkConfig
 from napari_unet.data.masks import IGNORE, Classes, check_pair, find_classes
 from napari_unet.data.normalisation import measure_normalisation
 from napari_unet.errors import TrainingError
-from napari_unet.networks import measure_geometry
+from napari_unet.networks import complete, measure_geometry, network_config
 from napari_unet.training.augmentation import (
     Patch,
     sample,
@@ -123,7 +122,7 @@ class Dataset:
 
     def __init__(self, image: Stack, labels: Stack, config: TrainingConfig) -> None:
         check_pair(image, labels)
-        self.config = config
+        self.config = config = complete(config)
         self.classes, self.counts = find_classes(
             labels,
             ignore=config.ignore,
@@ -230,13 +229,6 @@ class Dataset:
 def step_seed(seed: int, step: int) -> int:
     """Return the seed of a step's random numbers: 32 bits, all that torch heeds."""
     return int(np.random.SeedSequence((seed, step)).generate_state(1)[0])
-
-
-def network_config(
-    config: TrainingConfig, channels: int, classes: int
-) -> NetworkConfig:
-    """Return the network that a training on such data builds."""
-    return NetworkConfig(channels, classes, config.depth, config.width, config.dropout)
 
 
 def _read(

@@ -22,7 +22,7 @@ from napari_unet.events import (
     Validated,
 )
 from napari_unet.model import Model
-from napari_unet.networks import build_network
+from napari_unet.networks import build_network, network_config
 from napari_unet.networks.compute import (
     channels_last,
     choose_device,
@@ -30,7 +30,7 @@ from napari_unet.networks.compute import (
     dtype_name,
 )
 from napari_unet.training.checkpoint import pack, unpack
-from napari_unet.training.dataset import Dataset, network_config, step_seed
+from napari_unet.training.dataset import Dataset, step_seed
 from napari_unet.training.losses import weighted_cross_entropy
 from napari_unet.training.run import Progress, RunFolder, versions
 from napari_unet.training.validation import score_held_out
@@ -81,12 +81,12 @@ class Trainer:
         self.run = RunFolder(run) if run else None
         if self.run and not resume and not overwrite:
             self.run.check_free()
-        self.config = config
         self.image = image
         self.should_stop = should_stop
         self.device = choose_device(config)
         self.dtype = choose_dtype(config, self.device)
         self.data = Dataset(image, labels, config)
+        self.config = config = self.data.config
         self.network_config = network_config(
             config, image.n_channels, self.data.classes.n
         )
@@ -225,7 +225,7 @@ class Trainer:
         self.network.train()
         images, labels, weights = (each.to(self.device) for each in batch)
         half = self.dtype == torch.bfloat16
-        with torch.random.fork_rng(enabled=self.config.dropout > 0):
+        with torch.random.fork_rng(enabled=bool(self.config.dropout)):
             if self.config.dropout:
                 torch.manual_seed(step_seed(self.config.seed, step))
             with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
