@@ -196,3 +196,27 @@ def test_a_damaged_npy_is_refused(tmp_path):
 def test_a_missing_path_is_named(tmp_path):
     with pytest.raises(StackFormatError, match=r"gone\.tif does not exist"):
         open_stack(tmp_path / "gone.tif")
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape", "volumes"),
+    [
+        ("ZYX", (3, 4, 5), [[0, 1, 2]]),
+        ("TZYX", (2, 3, 4, 5), [[0, 1, 2], [3, 4, 5]]),
+        ("ZTCYX", (3, 2, 2, 4, 5), [[0, 2, 4], [1, 3, 5]]),
+    ],
+)
+def test_a_volume_is_all_sections_along_z(
+    axes: str, shape: tuple[int, ...], volumes: list[list[int]]
+) -> None:
+    stack = Stack(np.zeros(shape, np.uint8), axes)
+    assert stack.seen_together(3).tolist() == volumes
+    assert stack.seen_together(2).tolist() == [[i] for i in range(stack.n_sections)]
+    assert stack.shape_seen(3) == (3, 4, 5)
+    assert stack.shape_seen(2) == (4, 5)
+
+
+def test_without_z_there_are_no_volumes() -> None:
+    stack = Stack(np.zeros((3, 4, 5), np.uint8), "TYX", name="film")
+    with pytest.raises(StackFormatError, match=r"film has the axes TYX and no Z"):
+        stack.seen_together(3)

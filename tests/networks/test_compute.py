@@ -60,7 +60,7 @@ def test_layout_changes_no_value() -> None:
     image = torch.randn(1, 2, 8, 8)
     with torch.no_grad():
         expected = network(image)
-        channels_last(network)
+        channels_last(network, 2)
         got = network(image.contiguous(memory_format=torch.channels_last))
     weight = network.encoder[1][3].weight  # type: ignore[index,union-attr]
     assert weight.is_contiguous(memory_format=torch.channels_last)

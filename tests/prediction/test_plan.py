@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unet.prediction.plan import MARGIN, mirror, plan_axis, plan_tiles
+from napari_unet.config import NetworkConfig
+from napari_unet.prediction.plan import (
+    MARGIN,
+    mirror,
+    mirrored,
+    plan_axis,
+    plan_tiles,
+)
 
 SHAPES = [(1, 1), (1, 70), (100, 100), (132, 300), (511, 513), (7, 3)]
 
@@ -20,28 +27,29 @@ def rounded_up(value: int, stride: int) -> int:
     depth=st.integers(1, 6),
     radius=st.integers(1, 120),
     tile=st.integers(16, 800),
+    margin=st.integers(0, 9),
 )
 def test_spans_keep_the_rules_of_exact_tiling(
-    length: int, depth: int, radius: int, tile: int
+    length: int, depth: int, radius: int, tile: int, margin: int
 ) -> None:
     stride = 2**depth
-    spans = plan_axis(length, stride, radius, tile)
-    canvas = rounded_up(length + 2 * MARGIN, stride)
+    spans = plan_axis(length, stride, radius, tile, margin)
+    canvas = rounded_up(length + 2 * margin, stride)
     smallest = stride + 2 * rounded_up(radius, stride)
     painted = np.zeros(length, int)
     for span in spans:
         painted[span.core] += 1
         window = span.last - span.first
-        assert (span.first + MARGIN) % stride == 0
+        assert (span.first + margin) % stride == 0
         assert window % stride == 0
         assert window <= max(tile, min(smallest, canvas))
-        assert span.first >= -MARGIN
-        assert span.last <= canvas - MARGIN
+        assert span.first >= -margin
+        assert span.last <= canvas - margin
         # The core's own blocks of the grid, and what the network sees around them.
-        start = (span.start + MARGIN) // stride * stride - MARGIN
-        stop = rounded_up(span.stop + MARGIN, stride) - MARGIN
-        assert span.first <= max(start - radius, -MARGIN)
-        assert span.last >= min(stop + radius, canvas - MARGIN)
+        start = (span.start + margin) // stride * stride - margin
+        stop = rounded_up(span.stop + margin, stride) - margin
+        assert span.first <= max(start - radius, -margin)
+        assert span.last >= min(stop + radius, canvas - margin)
         local = span.core_in_window
         assert (local.start, local.stop) == (
             span.start - span.first,
@@ -54,24 +62,64 @@ def test_spans_keep_the_rules_of_exact_tiling(
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("tile", [16, 100, 257, 5000])
 def test_every_pixel_is_written_once(shape: tuple[int, int], tile: int) -> None:
-    plan = plan_tiles(shape, 8, 50, tile)
+    plan = plan_tiles(shape, (8, 8), (50, 50), tile, (4, 4))
     painted = np.zeros(shape, int)
     for each in plan.tiles:
-        painted[each.rows.core, each.columns.core] += 1
-        assert each.rows.last - each.rows.first == plan.window[0]
-        assert each.columns.last - each.columns.first == plan.window[1]
+        painted[each.core] += 1
+        assert tuple(span.last - span.first for span in each.spans) == plan.window
     assert (painted == 1).all()
 
 
+@settings(deadline=None, max_examples=50)
+@given(
+    shape=st.tuples(st.integers(1, 40), st.integers(1, 90), st.integers(1, 90)),
+    levels=st.tuples(st.integers(0, 2), st.integers(1, 4), st.integers(1, 4)),
+    radii=st.tuples(st.integers(0, 9), st.integers(1, 40), st.integers(1, 40)),
+    tile=st.integers(16, 100),
+)
+def test_every_voxel_is_written_once_and_each_axis_keeps_its_own_rules(
+    shape: tuple[int, ...],
+    levels: tuple[int, ...],
+    radii: tuple[int, ...],
+    tile: int,
+) -> None:
+    strides, margins = [2**level for level in levels], (1, 4, 4)
+    plan = plan_tiles(shape, strides, radii, tile, margins)
+    painted = np.zeros(shape, int)
+    for each in plan.tiles:
+        painted[each.core] += 1
+    assert (painted == 1).all()
+    for axis, rules in enumerate(zip(shape, strides, radii, strict=True)):
+        alone = plan_axis(*rules, tile, margins[axis])
+        assert {each.spans[axis] for each in plan.tiles} == set(alone)
+        assert plan.window[axis] == alone[0].last - alone[0].first
+
+
+@pytest.mark.parametrize(
+    ("dims", "anisotropy", "margins"),
+    [
+        (2, 1, [MARGIN] * 2),
+        (3, 1, [MARGIN] * 3),
+        (3, 0.5, [MARGIN] * 3),
+        (3, 2, [2, MARGIN, MARGIN]),
+        (3, 10, [1, MARGIN, MARGIN]),
+    ],
+)
+def test_as_far_is_mirrored_along_all_axes(
+    dims: int, anisotropy: float, margins: list[int]
+) -> None:
+    assert mirrored(NetworkConfig(dims=dims, anisotropy=anisotropy)) == margins
+
+
 def test_one_tile_when_the_canvas_fits() -> None:
-    plan = plan_tiles((100, 40), 16, 106, 128)
+    plan = plan_tiles((100, 40), (16, 16), (106, 106), 128, (4, 4))
     assert len(plan.tiles) == 1
     assert plan.window == (112, 48)  # 100 + 8 and 40 + 8, on the grid of 16
 
 
 def test_fewest_tiles_by_hand() -> None:
     # Canvas 104 + 8 = 112; halo 8; windows of 56: cores of 40, 3 of them.
-    spans = plan_axis(104, 4, 8, 56)
+    spans = plan_axis(104, 4, 8, 56, 4)
     assert [(s.start, s.stop) for s in spans] == [(0, 36), (36, 76), (76, 104)]
     assert [(s.first, s.last) for s in spans] == [(-4, 52), (28, 84), (52, 108)]
 

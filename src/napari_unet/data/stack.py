@@ -117,6 +117,40 @@ class Stack:
         """Rows and columns of a section."""
         return self._length("Y"), self._length("X")
 
+    def seen_together(self, dims: int) -> NDArray[np.intp]:
+        """Return which sections a network sees at once.
+
+        Parameters
+        ----------
+        dims : int
+            2 for a network that sees sections, 3 for one that sees volumes.
+
+        Returns
+        -------
+        ndarray of int, shape (images, sections)
+            Each section by itself, or those of each volume along Z.
+
+        Raises
+        ------
+        StackFormatError
+            If volumes are asked for and there is no Z axis.
+        """
+        indices = np.arange(self.n_sections)
+        if dims == 2:
+            return indices[:, None]
+        if "Z" not in self.axes:
+            raise StackFormatError(
+                f"{self.label} has the axes {self.axes} and no Z, but a 3-D network "
+                "sees volumes: say which axis is Z (axes), or take a 2-D network."
+            )
+        looped = indices.reshape(self._looped_shape())
+        volumes = np.moveaxis(looped, self._looped_axes().index("Z"), -1)
+        return volumes.reshape(-1, self._length("Z"))
+
+    def shape_seen(self, dims: int) -> tuple[int, ...]:
+        """Return the shape of what `seen_together` gives: (Y, X) or (Z, Y, X)."""
+        return (self._length("Z"), *self.section_shape)[-dims:]
+
     def section(
         self,
         index: int,

@@ -60,9 +60,14 @@ def _fast_in_bf16(device: torch.device) -> bool:
     return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
 
 
-def channels_last(network: nn.Module) -> None:
+def layout(dims: int) -> torch.memory_format:
+    """Return the order in memory that convolutions over `dims` axes are fastest in."""
+    return torch.channels_last if dims == 2 else torch.channels_last_3d
+
+
+def channels_last(network: nn.Module, dims: int) -> None:
     """Lay the weights out as convolutions on a CPU and on tensor cores like it."""
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=layout(dims))  # type: ignore[call-overload]
 
 
 def fold_batch_norm(network: nn.Module) -> nn.Module:
@@ -81,6 +86,8 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
 def _fold_sequence(layers: nn.Sequential) -> None:
     for index in range(len(layers) - 1):
         convolution, norm = layers[index], layers[index + 1]
-        if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+        if isinstance(convolution, nn.Conv2d | nn.Conv3d) and isinstance(
+            norm, nn.BatchNorm2d | nn.BatchNorm3d
+        ):
             layers[index] = fuse_conv_bn_eval(convolution, norm)
             layers[index + 1] = nn.Identity()

@@ -1,4 +1,4 @@
-"""The network, run over the tiles of one section after the other."""
+"""The network, run over the tiles of one section or volume after the other."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ from napari_unet.networks.compute import (
     choose_dtype,
     dtype_name,
     fold_batch_norm,
+    layout,
 )
-from napari_unet.prediction.plan import Plan, Tile, mirror, plan_tiles
+from napari_unet.prediction.plan import Plan, Tile, mirror, mirrored, plan_tiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -73,25 +74,44 @@ class Predictor:
         self.device = choose_device(compute)
         self.dtype = choose_dtype(compute, self.device)
         self.network = fold_batch_norm(network).to(self.device, self.dtype)
-        channels_last(self.network)
+        channels_last(self.network, config.dims)
 
     def __call__(self, windows: np.ndarray) -> torch.Tensor:
-        """Return the logits ``(N, classes, Y, X)`` of windows ``(N, C, Y, X)``."""
+        """Return the logits ``(N, classes, …)`` of windows ``(N, C, …)``."""
         batch = torch.from_numpy(windows).to(
-            self.device, self.dtype, memory_format=torch.channels_last
+            self.device, self.dtype, memory_format=layout(self.config.dims)
         )
         with torch.inference_mode():
             logits: torch.Tensor = self.network(batch)
         return logits
 
-    def plan(self, shape: tuple[int, int], tile: int | None) -> Plan:
-        """Plan the tiles of a section of `shape`, by memory when `tile` is None."""
+    def plan(self, shape: Sequence[int], tile: int | None) -> Plan:
+        """Plan the tiles of a section or volume, by memory when `tile` is None."""
         geometry = measure_geometry(self.config)
+        margins = mirrored(self.config)
         if tile is None:
             # At its widest the network holds about six times its first features.
             per_pixel = 6 * 2 * self.config.width * self.dtype.itemsize
-            tile = max(math.isqrt(MEMORY // per_pixel), 4 * geometry.radius)
-        return plan_tiles(shape, geometry.stride, geometry.radius, tile)
+            canvas = np.add(shape, np.multiply(2, margins)).tolist()
+            tile = max(_largest(canvas, MEMORY // per_pixel), 4 * geometry.radius)
+        dims = len(shape)
+        return plan_tiles(
+            shape, [geometry.stride] * dims, [geometry.radius] * dims, tile, margins
+        )
+
+
+def _largest(shape: Sequence[int], pixels: int) -> int:
+    """Return the longest edge of a box of so many pixels inside one of `shape`.
+
+    A thin volume leaves room for wider tiles.
+    """
+    left, axes = pixels, len(shape)
+    for length in sorted(shape):
+        edge = round(left ** (1 / axes), 6)
+        if length > edge or axes == 1:
+            return int(edge)
+        left, axes = left // length, axes - 1
+    raise AssertionError
 
 
 def predict_sections(
@@ -104,34 +124,56 @@ def predict_sections(
 ) -> Iterator[SectionPrediction | int]:
     """Predict section after section; memory does not grow with their number.
 
+    A 3-D network needs memory for the pixels and results of one volume.
+
     Yields
     ------
     int
         After each batch, the number of tiles in it.
     SectionPrediction
-        After the last tile of a section.
+        In the order of the sections, each as soon as its last tile is done.
     """
     batch_size = max(1, 2**18 // math.prod(plan.window))
-    sections: dict[int, _OpenSection] = {}
-    jobs = ((index, tile) for index in range(stack.n_sections) for tile in plan.tiles)
+    groups = stack.seen_together(predictor.config.dims)
+    images: dict[int, _OpenImage] = {}
+    done: dict[int, SectionPrediction] = {}
+    following = 0
+    jobs = ((number, tile) for number in range(len(groups)) for tile in plan.tiles)
     while batch := list(itertools.islice(jobs, batch_size)):
-        for index in dict.fromkeys(index for index, _ in batch):
-            if index not in sections:
-                pixels = normalise(stack.section(index))
+        for number in dict.fromkeys(number for number, _ in batch):
+            if number not in images:
+                pixels = _read(stack, groups[number], normalise, len(plan.window))
                 classes = predictor.config.classes if probabilities else 0
-                sections[index] = _OpenSection(pixels, len(plan.tiles), classes)
-        windows = np.stack([sections[i].window(tile) for i, tile in batch])
+                images[number] = _OpenImage(pixels, len(plan.tiles), classes)
+        windows = np.stack([images[number].window(tile) for number, tile in batch])
         logits = predictor(windows)
-        for (index, tile), tile_logits in zip(batch, logits, strict=True):
-            sections[index].store(tile, tile_logits)
+        for (number, tile), tile_logits in zip(batch, logits, strict=True):
+            images[number].store(tile, tile_logits)
         yield len(batch)
-        for index in [i for i, section in sections.items() if not section.missing]:
-            done = sections.pop(index)
-            yield SectionPrediction(index, done.labels, done.probabilities)
+        for number in [i for i, image in images.items() if not image.missing]:
+            for section in images.pop(number).sections(groups[number]):
+                done[section.index] = section
+        # Volumes of an image whose sections come before its times are interleaved.
+        while following in done:
+            yield done.pop(following)
+            following += 1
 
 
-class _OpenSection:
-    """A normalised section ``(C, Y, X)`` and the part of its result known so far."""
+def _read(
+    stack: Stack,
+    sections: NDArray[np.intp],
+    normalise: Callable[[NDArray[Any]], NDArray[np.float32]],
+    dims: int,
+) -> NDArray[np.float32]:
+    """Read a section ``(C, Y, X)`` or a volume ``(C, Z, Y, X)``."""
+    if dims == 2:
+        return normalise(stack.section(int(sections[0])))
+    planes = [normalise(stack.section(int(index))) for index in sections]
+    return np.stack(planes, axis=1)
+
+
+class _OpenImage:
+    """A normalised section or volume ``(C, …)`` and its result so far."""
 
     def __init__(self, pixels: np.ndarray, tiles: int, classes: int) -> None:
         self.pixels = pixels
@@ -143,19 +185,30 @@ class _OpenSection:
         )
 
     def window(self, tile: Tile) -> np.ndarray:
-        height, width = self.pixels.shape[1:]
-        rows = mirror(tile.rows.first, tile.rows.last, height)
-        columns = mirror(tile.columns.first, tile.columns.last, width)
-        return self.pixels[:, rows[:, None], columns]
+        places = [
+            mirror(span.first, span.last, length)
+            for span, length in zip(tile.spans, self.pixels.shape[1:], strict=True)
+        ]
+        box: Any = (slice(None), *np.ix_(*places))
+        window: np.ndarray = self.pixels[box]
+        return window
 
     def store(self, tile: Tile, logits: torch.Tensor) -> None:
-        inner = logits[:, tile.rows.core_in_window, tile.columns.core_in_window]
-        core = tile.rows.core, tile.columns.core
-        self.labels[core] = inner.argmax(dim=0).to(torch.uint8).cpu().numpy()
+        inner = logits[:, *tile.core_in_window]
+        self.labels[tile.core] = inner.argmax(dim=0).to(torch.uint8).cpu().numpy()
         if self.probabilities is not None:
             shares = torch.softmax(inner.float(), dim=0)
-            self.probabilities[:, *core] = shares.cpu().numpy()
+            self.probabilities[:, *tile.core] = shares.cpu().numpy()
         self.missing -= 1
+
+    def sections(self, indices: NDArray[np.intp]) -> Iterator[SectionPrediction]:
+        """Give the result section by section."""
+        labels = self.labels.reshape(-1, *self.labels.shape[-2:])
+        for place, index in enumerate(indices):
+            shares = self.probabilities
+            if shares is not None and shares.ndim == 4:
+                shares = shares[:, place]
+            yield SectionPrediction(int(index), labels[place], shares)
 
 
 def predict_events(
@@ -191,11 +244,13 @@ def predict_events(
     ------
     ModelError
         If the stack does not have the channels that the model expects.
+    StackFormatError
+        If the model sees volumes, and the stack has no Z axis.
     """
     check_channels(model, stack)
     predictor = Predictor(model.network, model.config, config)
-    plan = predictor.plan(stack.section_shape, config.tile)
-    total = len(plan.tiles) * stack.n_sections
+    plan = predictor.plan(stack.shape_seen(model.config.dims), config.tile)
+    total = len(plan.tiles) * len(stack.seen_together(model.config.dims))
     yield PredictionStarted(
         total,
         stack.n_sections,

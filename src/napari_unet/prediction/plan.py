@@ -1,12 +1,12 @@
 """Where tiles lie, so that together they equal the whole.
 
-A section is extended by mirroring it at its true border, to a canvas that starts
-`MARGIN` pixels before it and ends on the network's grid. The whole-image prediction
-is the network applied to that canvas. A tile is a window of the canvas: it starts on
-the grid, and around the core it answers for it carries as much real surrounding as
-the network can see, or ends where the canvas ends. So its core is exactly what the
-whole-image prediction gives there (the overlap-tile strategy of Ronneberger et al.
-2015, figure 2, with the halo of a padded network).
+A section, or a volume for a 3-D network, is extended by mirroring it at its true
+border, to a canvas that starts a margin before it and ends on the network's grid. The
+whole-image prediction is the network applied to that canvas. A tile is a window of the
+canvas: it starts on the grid, and around the core it answers for it carries as much
+real surrounding as the network can see, or ends where the canvas ends. So its core is
+exactly what the whole-image prediction gives there (the overlap-tile strategy of
+Ronneberger et al. 2015, figure 2, with the halo of a padded network).
 """
 
 from __future__ import annotations
@@ -14,8 +14,14 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_unet.config import NetworkConfig
 
 MARGIN = 4
 """Mirrored pixels at the true border. Measured on EM sections, errors at the border are
@@ -53,54 +59,77 @@ class Span:
 
 @dataclass(frozen=True)
 class Tile:
-    """A rectangle of a section: its rows and its columns."""
+    """A box of a section or volume: one span per axis."""
 
-    rows: Span
-    columns: Span
+    spans: tuple[Span, ...]
+
+    @property
+    def core(self) -> tuple[slice, ...]:
+        """The core in the image."""
+        return tuple(span.core for span in self.spans)
+
+    @property
+    def core_in_window(self) -> tuple[slice, ...]:
+        """The core in the window."""
+        return tuple(span.core_in_window for span in self.spans)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All tiles of a section.
+    """All tiles of a section or volume.
 
     Attributes
     ----------
     tiles : tuple of Tile
-        Their cores cover each pixel of the section exactly once.
+        Their cores cover each pixel exactly once.
     window : tuple of int
-        Rows and columns of every tile's window.
+        Length of every tile's window along each axis.
     """
 
     tiles: tuple[Tile, ...]
-    window: tuple[int, int]
+    window: tuple[int, ...]
 
 
-def plan_tiles(shape: tuple[int, int], stride: int, radius: int, tile: int) -> Plan:
-    """Cut a section into tiles.
+def plan_tiles(
+    shape: Sequence[int],
+    strides: Sequence[int],
+    radii: Sequence[int],
+    tile: int,
+    margins: Sequence[int],
+) -> Plan:
+    """Cut a section or volume into tiles.
 
     Parameters
     ----------
-    shape : tuple of int
-        Rows and columns of the section, each at least 1.
-    stride, radius : int
+    shape : sequence of int
+        Length of each axis, ``(Y, X)`` or ``(Z, Y, X)``, each at least 1.
+    strides, radii : sequence of int
         Geometry of the network (see `napari_unet.networks.Geometry`).
     tile : int
-        Largest rows and columns of a window. Where it is too small to hold more than
-        the halo, the smallest window that does is taken.
+        Largest length of a window along any axis. Where it is too small to hold more
+        than the halo, the smallest window that does is taken.
+    margins : sequence of int
+        Pixels that are mirrored at the true border (see `mirrored`).
 
     Returns
     -------
     Plan
     """
-    rows, columns = (plan_axis(length, stride, radius, tile) for length in shape)
-    tiles = tuple(Tile(*spans) for spans in itertools.product(rows, columns))
-    window = (rows[0].last - rows[0].first, columns[0].last - columns[0].first)
-    return Plan(tiles, window)
+    axes = [
+        plan_axis(length, stride, radius, tile, margin)
+        for length, stride, radius, margin in zip(
+            shape, strides, radii, margins, strict=True
+        )
+    ]
+    tiles = tuple(Tile(spans) for spans in itertools.product(*axes))
+    return Plan(tiles, tuple(spans[0].last - spans[0].first for spans in axes))
 
 
-def plan_axis(length: int, stride: int, radius: int, tile: int) -> list[Span]:
+def plan_axis(
+    length: int, stride: int, radius: int, tile: int, margin: int
+) -> list[Span]:
     """Cut one axis of `length` pixels into spans with windows of equal size."""
-    canvas = _up(length + 2 * MARGIN, stride)
+    canvas = _up(length + 2 * margin, stride)
     halo = _up(radius, stride)
     count, core = _cores(canvas, stride, halo, tile)
     window = min(canvas, core + halo * min(2, count - 1))
@@ -108,10 +137,21 @@ def plan_axis(length: int, stride: int, radius: int, tile: int) -> list[Span]:
     for index in range(count):
         start, stop = index * core, min((index + 1) * core, canvas)
         first = min(max(start - halo, 0), canvas - window)
-        inside = max(start - MARGIN, 0), min(stop - MARGIN, length)
+        inside = max(start - margin, 0), min(stop - margin, length)
         if inside[0] < inside[1]:
-            spans.append(Span(*inside, first - MARGIN, first - MARGIN + window))
+            spans.append(Span(*inside, first - margin, first - margin + window))
     return spans
+
+
+def mirrored(config: NetworkConfig) -> list[int]:
+    """Return how many pixels are mirrored at the true border, along each axis.
+
+    Along Z it is as far, where sections are further apart than pixels.
+    """
+    in_plane = [MARGIN, MARGIN]
+    if config.dims == 2:
+        return in_plane
+    return [math.ceil(MARGIN / max(1, config.anisotropy)), *in_plane]
 
 
 def _cores(canvas: int, stride: int, halo: int, tile: int) -> tuple[int, int]:

@@ -105,7 +105,7 @@ class Trainer:
             torch.manual_seed(config.seed)
             network = build_network(self.network_config)
         self.network = network.to(self.device)
-        channels_last(self.network)
+        channels_last(self.network, self.network_config.dims)
         self.average = AveragedModel(
             self.network,
             multi_avg_fn=self._move_average,  # type: ignore[arg-type]
