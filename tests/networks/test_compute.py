@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -94,3 +96,23 @@ def test_auto_takes_bf16_only_where_it_is_fast(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: flags, raising=False)
     assert choose_dtype(ComputeConfig(), torch.device("cpu")) == dtype
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc only")
+def test_freed_memory_is_used_again_without_new_pages() -> None:
+    code = """
+import resource, torch
+from napari_unet.networks.compute import reuse_memory
+
+def pages():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(2**23)  # 32 MiB, that is 8192 pages
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+reuse_memory()
+print(*(pages() for _ in range(8)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    assert min(map(int, done.stdout.split()[4:])) < 100

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import ctypes
+import sys
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,6 +15,8 @@ from napari_unet.errors import ConfigError
 
 if TYPE_CHECKING:
     from napari_unet.config import ComputeConfig
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 def choose_device(config: ComputeConfig) -> torch.device:
@@ -68,6 +72,20 @@ def layout(dims: int) -> torch.memory_format:
 def channels_last(network: nn.Module, dims: int) -> None:
     """Lay the weights out as convolutions on a CPU and on tensor cores like it."""
     network.to(memory_format=layout(dims))  # type: ignore[call-overload]
+
+
+def reuse_memory() -> None:
+    """Let this process keep freed memory for its next tensors (glibc on Linux).
+
+    By default freed features go back to the system and are fetched again, page by
+    page, in every pass: a fifth of the time of a prediction.
+    """
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_TRIM_THRESHOLD, 2**30)
+        mallopt(_M_MMAP_THRESHOLD, 2**29)
 
 
 def fold_batch_norm(network: nn.Module) -> nn.Module:

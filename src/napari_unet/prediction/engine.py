@@ -21,6 +21,7 @@ from napari_unet.networks.compute import (
     dtype_name,
     fold_batch_norm,
     layout,
+    reuse_memory,
 )
 from napari_unet.prediction.plan import Plan, Tile, mirror, mirrored, plan_tiles
 
@@ -70,6 +71,7 @@ class Predictor:
     def __init__(
         self, network: torch.nn.Module, config: NetworkConfig, compute: ComputeConfig
     ) -> None:
+        reuse_memory()
         self.config = config
         self.device = choose_device(compute)
         self.dtype = choose_dtype(compute, self.device)
@@ -185,17 +187,16 @@ class _OpenImage:
         )
 
     def window(self, tile: Tile) -> np.ndarray:
-        places = [
-            mirror(span.first, span.last, length)
-            for span, length in zip(tile.spans, self.pixels.shape[1:], strict=True)
-        ]
-        box: Any = (slice(None), *np.ix_(*places))
-        window: np.ndarray = self.pixels[box]
+        # Axis by axis: faster than all at once.
+        window = self.pixels
+        for axis, span in enumerate(tile.spans, start=1):
+            places = mirror(span.first, span.last, self.pixels.shape[axis])
+            window = window.take(places, axis=axis)
         return window
 
     def store(self, tile: Tile, logits: torch.Tensor) -> None:
         inner = logits[:, *tile.core_in_window]
-        self.labels[tile.core] = inner.argmax(dim=0).to(torch.uint8).cpu().numpy()
+        self.labels[tile.core] = _most_probable(inner).cpu().numpy()
         if self.probabilities is not None:
             shares = torch.softmax(inner.float(), dim=0)
             self.probabilities[:, *tile.core] = shares.cpu().numpy()
@@ -209,6 +210,13 @@ class _OpenImage:
             if shares is not None and shares.ndim == 4:
                 shares = shares[:, place]
             yield SectionPrediction(int(index), labels[place], shares)
+
+
+def _most_probable(logits: torch.Tensor) -> torch.Tensor:
+    """Return the class index of each pixel; the first one where several are equal."""
+    if len(logits) == 2:  # many times faster than argmax over so short an axis
+        return (logits[1] > logits[0]).to(torch.uint8)
+    return logits.argmax(dim=0).to(torch.uint8)
 
 
 def predict_events(

@@ -28,6 +28,7 @@ from napari_unet.networks.compute import (
     choose_device,
     choose_dtype,
     dtype_name,
+    reuse_memory,
 )
 from napari_unet.training.checkpoint import pack, unpack
 from napari_unet.training.dataset import Dataset, step_seed
@@ -83,6 +84,7 @@ class Trainer:
             self.run.check_free()
         self.image = image
         self.should_stop = should_stop
+        reuse_memory()
         self.device = choose_device(config)
         self.dtype = choose_dtype(config, self.device)
         self.data = Dataset(image, labels, config)
