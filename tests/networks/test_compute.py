@@ -48,7 +48,7 @@ def test_folded_network_gives_the_same() -> None:
 
 def test_folding_ignores_that_the_network_trains() -> None:
     network = lived_in_network().train()
-    network.dropout.p = 0.5  # type: ignore[union-attr,assignment]
+    network.dropout[-1].p = 0.5  # type: ignore[index,union-attr,assignment]
     image = torch.randn(1, 2, 8, 8)
     folded = fold_batch_norm(network)
     assert network.training

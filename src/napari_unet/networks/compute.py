@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_unet.errors import ConfigError
+from napari_unet.networks.blocks import Convolution, Norm, Transposed
 
 if TYPE_CHECKING:
     from napari_unet.config import ComputeConfig
@@ -92,7 +93,8 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
     """Return a copy for prediction, each batch norm folded into its convolution.
 
     In evaluation mode batch norm is an affine map, so the result is the same but for
-    rounding, and one pass over the features is saved.
+    rounding, and one pass over the features is saved. A norm that comes before its
+    convolution and rectifier stays.
     """
     folded = copy.deepcopy(network).eval()
     for parent in folded.modules():
@@ -104,8 +106,12 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
 def _fold_sequence(layers: nn.Sequential) -> None:
     for index in range(len(layers) - 1):
         convolution, norm = layers[index], layers[index + 1]
-        if isinstance(convolution, nn.Conv2d | nn.Conv3d) and isinstance(
-            norm, nn.BatchNorm2d | nn.BatchNorm3d
-        ):
+        if not isinstance(norm, Norm):
+            continue
+        if isinstance(convolution, Convolution):
             layers[index] = fuse_conv_bn_eval(convolution, norm)
-            layers[index + 1] = nn.Identity()
+        elif isinstance(convolution, Transposed):
+            layers[index] = fuse_conv_bn_eval(convolution, norm, transpose=True)
+        else:
+            continue
+        layers[index + 1] = nn.Identity()

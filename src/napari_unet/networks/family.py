@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_unet.config import NetworkConfig
 from napari_unet.errors import ConfigError
-from napari_unet.networks.unet import UNet, initialise
+from napari_unet.networks.blocks import initialise
+from napari_unet.networks.unet import UNet
+from napari_unet.networks.variants import KerasUNet, SmallUNet, UNet2015
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import nn
 
-    from napari_unet.config import TrainingConfig
+    from napari_unet.config import NetworkConfig
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,22 @@ class Member:
 
 FAMILY = {
     "unet": Member("Same padding and batch norm: the default.", UNet),
+    "unet-2015": Member(
+        "The paper's own: not padded, no norm (Ronneberger et al. 2015).",
+        UNet2015,
+        width=64,
+        dropout=0.5,
+        patch_size=572,
+    ),
+    "unet-keras": Member(
+        "The same-padded version for Keras: up-sampling, dropout, no norm.",
+        KerasUNet,
+        width=64,
+        dropout=0.5,
+    ),
+    "unet-small": Member(
+        "8 to 128 features, batch norm everywhere, a 3×3 head.", SmallUNet, width=8
+    ),
 }
 
 
@@ -75,48 +92,3 @@ def build_network(config: NetworkConfig) -> nn.Module:
     network = find_member(config.name).build(config)
     network.apply(initialise)
     return network
-
-
-def complete(config: TrainingConfig) -> TrainingConfig:
-    """Fill in what was left to the network.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such network, or it cannot take patches of that size.
-    """
-    member = find_member(config.network)
-    own = {
-        name: getattr(member, name)
-        for name in ("depth", "width", "dropout", "patch_size")
-        if getattr(config, name) is None
-    }
-    config = replace(config, **own)
-    assert config.depth is not None
-    assert config.patch_size is not None
-    stride = 2**config.depth
-    if config.patch_size % stride:
-        raise ConfigError(
-            f"patch_size is {config.patch_size}, but with depth {config.depth} it must "
-            f"be a multiple of {stride}."
-        )
-    return config
-
-
-def network_config(
-    config: TrainingConfig, channels: int, classes: int
-) -> NetworkConfig:
-    """Return the network that a training builds on such data."""
-    config = complete(config)
-    assert config.depth is not None
-    assert config.width is not None
-    assert config.dropout is not None
-    return NetworkConfig(
-        channels,
-        classes,
-        config.depth,
-        config.width,
-        config.dropout,
-        name=config.network,
-        context=config.context,
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,10 +11,32 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from napari_unet.networks.blocks import (
+    MEAN_POOL,
+    Convolution,
+    MaxPool,
+    Transposed,
+    pooling_plan,
+)
 from napari_unet.networks.family import build_network
 
 if TYPE_CHECKING:
     from napari_unet.config import NetworkConfig
+
+POINTWISE = (
+    nn.ReLU,
+    nn.Sigmoid,
+    nn.modules.batchnorm._BatchNorm,
+    nn.modules.dropout._DropoutNd,
+)
+"""Layers through which no pixel sees another, when the network does not train."""
+
+GLOBAL = (
+    nn.modules.instancenorm._InstanceNorm,
+    nn.GroupNorm,
+    nn.modules.pooling._AdaptiveAvgPoolNd,
+)
+"""Layers through which each pixel sees all of the tile; they make tiling inexact."""
 
 
 @dataclass(frozen=True)
@@ -23,39 +46,74 @@ class Geometry:
     Attributes
     ----------
     stride : int
-        A tile's rows and columns must start and end on multiples of this.
+        A tile's rows and columns must start on multiples of this.
     radius : int
         No input pixel further away than this, along either axis, from a block of
         ``stride`` by ``stride`` pixels on the grid has any influence on the output in
         that block. (A single pixel may see up to ``stride - 1`` pixels further.)
+    crop : int
+        How many pixels less than the input the output has at each border: 0 where
+        convolutions are padded.
+    remainder : int
+        A tile has a multiple of `stride` rows and columns, and this many more.
+    exact : bool
+        Whether that is all it sees. Instance or group norm, and pooling over all of
+        the image, look at the whole tile, so that tiles do not quite equal the whole.
     """
 
     stride: int
     radius: int
+    crop: int = 0
+    remainder: int = 0
+    exact: bool = True
+
+    @property
+    def smallest(self) -> int:
+        """Rows and columns of the smallest tile that gives any output."""
+        size = self.remainder
+        while size <= 2 * self.crop:
+            size += self.stride
+        return size
+
+    def takes(self, size: int) -> bool:
+        """Whether the network can be given tiles of that many rows and columns."""
+        return size >= self.smallest and size % self.stride == self.remainder
+
+    def nearest(self, size: int) -> int:
+        """Return the size it takes that is nearest to `size`."""
+        steps = round((size - self.smallest) / self.stride)
+        return self.smallest + max(0, steps) * self.stride
 
 
 @lru_cache(maxsize=32)
 def measure_geometry(config: NetworkConfig) -> Geometry:
     """Measure how far the network that `config` describes can see.
 
-    A one-feature copy of the network with equal positive weights is linear, so an
-    input pixel has a gradient exactly where the real network can see it. Pooling by
-    mean stands in for pooling by maximum, since both look at the same pixels.
+    A one-feature copy of the network with equal positive weights is linear, or at
+    least rises with each pixel it sees; so an input pixel has a gradient exactly where
+    the real network can see it. Pooling by mean stands in for pooling by maximum,
+    since both look at the same pixels.
     """
-    stride = 2**config.depth
+    stride = 2 ** len(pooling_plan(config))
     thin = dataclasses.replace(config, channels=1, context=0, width=1, dropout=0.0)
     with torch.random.fork_rng(devices=[]):
-        network = _linear(build_network(thin))
-    reach = stride
+        network = build_network(thin)
+    exact = not any(isinstance(layer, GLOBAL) for layer in network.modules())
+    network = _linear(network)
+    crop, remainder = _measure_crop(network, stride)
+    reach = stride * -(-max(stride, crop) // stride)
+    across = Geometry(stride, 0, crop, remainder).smallest
     while True:
-        size = 2 * reach + stride
-        image = torch.ones(1, 1, size, stride, dtype=torch.float64, requires_grad=True)
-        network(image)[..., reach : reach + stride, :].sum().backward()
+        size = 2 * reach + stride + remainder
+        image = torch.ones(1, 1, size, across, dtype=torch.float64, requires_grad=True)
+        start = reach - crop
+        network(image)[..., start : start + stride, :].sum().backward()
         assert image.grad is not None
         seen = image.grad[0, 0].sum(dim=1).nonzero().flatten()
         first, last = int(seen[0]), int(seen[-1])
         if first > 0 and last < size - 1:
-            return Geometry(stride, max(reach - first, last - (reach + stride - 1)))
+            radius = max(reach - first, last - (reach + stride - 1))
+            return Geometry(stride, radius, crop, remainder, exact)
         reach *= 2
 
 
@@ -63,10 +121,33 @@ def _linear(network: nn.Module) -> nn.Module:
     """Make every layer linear with positive weights, in place."""
     for parent in list(network.modules()):
         for name, layer in list(parent.named_children()):
-            if isinstance(layer, nn.MaxPool2d):
-                setattr(parent, name, nn.AvgPool2d(layer.kernel_size))
-            elif isinstance(layer, nn.ReLU | nn.BatchNorm2d | nn.Dropout2d):
+            if isinstance(layer, MaxPool):
+                setattr(parent, name, _mean_pool(layer))
+            elif isinstance(layer, POINTWISE + GLOBAL):
                 setattr(parent, name, nn.Identity())
-            elif isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            elif isinstance(layer, Convolution | Transposed):
                 nn.init.constant_(layer.weight, 1 / layer.weight[0].numel())
-    return network.double()
+    return network.double().eval()
+
+
+def _mean_pool(layer: MaxPool) -> nn.Module:
+    dims = 2 if isinstance(layer, nn.MaxPool2d) else 3
+    pool: nn.Module = MEAN_POOL[dims](
+        layer.kernel_size, layer.stride, layer.padding, layer.ceil_mode
+    )
+    return pool
+
+
+def _measure_crop(network: nn.Module, stride: int) -> tuple[int, int]:
+    """Return crop and remainder: those of the size that loses the fewest pixels."""
+    network = copy.deepcopy(network).to("meta")
+
+    def lost(size: int) -> int:
+        image = torch.empty(1, 1, size, size, dtype=torch.float64, device="meta")
+        return size - int(network(image).shape[-1])
+
+    base = 16 * stride  # more than any of the family crops
+    if lost(base) == 0:
+        return 0, 0
+    size = min(range(base, base + stride), key=lost)
+    return lost(size) // 2, size % stride

@@ -13,62 +13,85 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from napari_unet.networks.blocks import (
+    DROPOUT,
+    Level,
+    double_convolution,
+    max_pool,
+    plan_levels,
+    pointwise,
+    up_convolution,
+)
+
 if TYPE_CHECKING:
     from napari_unet.config import NetworkConfig
 
 
 class UNet(nn.Module):
-    """A same-padded U-Net with batch normalisation.
+    """A same-padded U-Net with batch normalisation, and the frame of its variants.
 
     Input ``(N, config.inputs, Y, X)`` with Y and X multiples of ``2**depth``; output
-    logits ``(N, classes, Y, X)``.
+    logits ``(N, classes, Y, X)``. A variant replaces the methods it differs in.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        widths = [config.width * 2**level for level in range(config.depth + 1)]
-        inputs = [config.inputs, *widths[:-1]]
-        self.encoder = nn.ModuleList(map(double_convolution, inputs, widths))
-        self.pool = nn.MaxPool2d(2)
-        self.dropout = nn.Dropout2d(config.dropout)
-        upwards = list(pairwise(widths))[::-1]
+        levels = plan_levels(config)
+        inputs = [config.inputs, *(level.features for level in levels[:-1])]
+        upwards = list(pairwise(levels))[::-1]
+        self.encoder = nn.ModuleList(map(self.encode, inputs, levels))
+        self.pool = nn.ModuleList(self.shrink(level) for level in levels[1:])
+        self.dropout = nn.ModuleList(
+            self.drop(config, config.depth - index) for index in range(len(levels))
+        )
         self.up = nn.ModuleList(
-            nn.ConvTranspose2d(deep, shallow, 2, stride=2) for shallow, deep in upwards
+            self.enlarge(shallow, deep) for shallow, deep in upwards
         )
         self.decoder = nn.ModuleList(
-            double_convolution(2 * shallow, shallow) for shallow, _ in upwards
+            self.decode(shallow, deep) for shallow, deep in upwards
         )
-        self.head = nn.Conv2d(config.width, config.classes, 1)
+        self.head = self.decide(levels[0], config.classes)
+
+    def encode(self, inputs: int, level: Level) -> nn.Module:
+        """Make the block of a level on the way down."""
+        return double_convolution(inputs, level)
+
+    def shrink(self, level: Level) -> nn.Module:
+        """Make what leads down to `level`."""
+        return max_pool(level.pool)
+
+    def drop(self, config: NetworkConfig, height: int) -> nn.Module:
+        """Make the dropout of the level at that height above the deepest."""
+        layer: nn.Module = DROPOUT[config.dims](0.0 if height else config.dropout)
+        return layer
+
+    def enlarge(self, shallow: Level, deep: Level) -> nn.Module:
+        """Make what leads up from `deep` to `shallow`."""
+        return up_convolution(deep, shallow)
+
+    def decode(self, shallow: Level, deep: Level) -> nn.Module:
+        """Make the block of a level on the way up."""
+        return double_convolution(2 * shallow.features, shallow)
+
+    def decide(self, level: Level, classes: int) -> nn.Module:
+        """Make what turns the last features into logits."""
+        return pointwise(level.features, classes, len(level.kernel))
+
+    def join(
+        self, place: int, skip: torch.Tensor, features: torch.Tensor
+    ) -> torch.Tensor:
+        """Enlarge `features` and put them beside the skip; deepest `place` is 0."""
+        return torch.cat([skip, self.up[place](features)], dim=1)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Return the logits of `image`."""
         skips = []
-        features = self.encoder[0](image)
-        for block in self.encoder[1:]:
+        features = self.dropout[0](self.encoder[0](image))
+        below = zip(self.pool, self.encoder[1:], self.dropout[1:], strict=True)
+        for pool, block, dropout in below:
             skips.append(features)
-            features = block(self.pool(features))
-        features = self.dropout(features)
-        for up, block in zip(self.up, self.decoder, strict=True):
-            features = block(torch.cat([skips.pop(), up(features)], dim=1))
+            features = dropout(block(pool(features)))
+        for place, block in enumerate(self.decoder):
+            features = block(self.join(place, skips.pop(), features))
         logits: torch.Tensor = self.head(features)
         return logits
-
-
-def double_convolution(inputs: int, outputs: int) -> nn.Sequential:
-    """Two 3×3 convolutions, each normalised over the batch and rectified."""
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(inplace=True),
-        nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(inplace=True),
-    )
-
-
-def initialise(module: nn.Module) -> None:
-    """Draw convolution weights after He et al. (2015), as the U-Net paper does."""
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)

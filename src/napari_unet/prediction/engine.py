@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from napari_unet.data.normalisation import measure_normalisation
 from napari_unet.errors import ModelError
@@ -73,32 +74,40 @@ class Predictor:
     ) -> None:
         reuse_memory()
         self.config = config
+        self.geometry = measure_geometry(config)
         self.device = choose_device(compute)
         self.dtype = choose_dtype(compute, self.device)
         self.network = fold_batch_norm(network).to(self.device, self.dtype)
         channels_last(self.network, config.dims)
 
     def __call__(self, windows: np.ndarray) -> torch.Tensor:
-        """Return the logits ``(N, classes, …)`` of windows ``(N, C, …)``."""
+        """Return the logits ``(N, classes, …)`` of windows ``(N, C, …)``.
+
+        Where the network crops, there are zeros around what it gives.
+        """
         batch = torch.from_numpy(windows).to(
             self.device, self.dtype, memory_format=layout(self.config.dims)
         )
         with torch.inference_mode():
             logits: torch.Tensor = self.network(batch)
-        return logits
+        return functional.pad(logits, [self.geometry.crop] * 2 * self.config.dims)
 
     def plan(self, shape: Sequence[int], tile: int | None) -> Plan:
         """Plan the tiles of a section or volume, by memory when `tile` is None."""
-        geometry = measure_geometry(self.config)
-        margins = mirrored(self.config)
+        geometry, dims = self.geometry, len(shape)
+        margins = [geometry.crop] * dims if geometry.crop else mirrored(self.config)
         if tile is None:
             # At its widest the network holds about six times its first features.
             per_pixel = 6 * 2 * self.config.width * self.dtype.itemsize
             canvas = np.add(shape, np.multiply(2, margins)).tolist()
             tile = max(_largest(canvas, MEMORY // per_pixel), 4 * geometry.radius)
-        dims = len(shape)
         return plan_tiles(
-            shape, [geometry.stride] * dims, [geometry.radius] * dims, tile, margins
+            shape,
+            [geometry.stride] * dims,
+            [geometry.radius] * dims,
+            tile,
+            margins,
+            [geometry.remainder] * dims,
         )
 
 

@@ -6,7 +6,8 @@ whole-image prediction is the network applied to that canvas. A tile is a window
 canvas: it starts on the grid, and around the core it answers for it carries as much
 real surrounding as the network can see, or ends where the canvas ends. So its core is
 exactly what the whole-image prediction gives there (the overlap-tile strategy of
-Ronneberger et al. 2015, figure 2, with the halo of a padded network).
+Ronneberger et al. 2015, figure 2). A network that does not pad answers for the centre
+of a window only: its margin is what it crops.
 """
 
 from __future__ import annotations
@@ -96,6 +97,7 @@ def plan_tiles(
     radii: Sequence[int],
     tile: int,
     margins: Sequence[int],
+    remainders: Sequence[int] = (0, 0, 0),
 ) -> Plan:
     """Cut a section or volume into tiles.
 
@@ -109,16 +111,19 @@ def plan_tiles(
         Largest length of a window along any axis. Where it is too small to hold more
         than the halo, the smallest window that does is taken.
     margins : sequence of int
-        Pixels that are mirrored at the true border (see `mirrored`).
+        Pixels that are mirrored at the true border: see `mirrored`; for a network that
+        does not pad, those it crops.
+    remainders : sequence of int
+        By how many pixels a window is longer than a multiple of the stride.
 
     Returns
     -------
     Plan
     """
     axes = [
-        plan_axis(length, stride, radius, tile, margin)
-        for length, stride, radius, margin in zip(
-            shape, strides, radii, margins, strict=True
+        plan_axis(length, stride, radius, tile, margin, remainder)
+        for length, stride, radius, margin, remainder in zip(
+            shape, strides, radii, margins, remainders[: len(shape)], strict=True
         )
     ]
     tiles = tuple(Tile(spans) for spans in itertools.product(*axes))
@@ -126,20 +131,23 @@ def plan_tiles(
 
 
 def plan_axis(
-    length: int, stride: int, radius: int, tile: int, margin: int
+    length: int, stride: int, radius: int, tile: int, margin: int, remainder: int = 0
 ) -> list[Span]:
     """Cut one axis of `length` pixels into spans with windows of equal size."""
-    canvas = _up(length + 2 * margin, stride)
+    canvas = _up(length + 2 * margin - remainder, stride)  # and the remainder
     halo = _up(radius, stride)
-    count, core = _cores(canvas, stride, halo, tile)
+    count, core = _cores(canvas, stride, halo, tile - remainder)
     window = min(canvas, core + halo * min(2, count - 1))
     spans = []
     for index in range(count):
-        start, stop = index * core, min((index + 1) * core, canvas)
+        start, stop = index * core, (index + 1) * core
         first = min(max(start - halo, 0), canvas - window)
+        if index == count - 1:
+            stop = canvas + remainder
         inside = max(start - margin, 0), min(stop - margin, length)
         if inside[0] < inside[1]:
-            spans.append(Span(*inside, first - margin, first - margin + window))
+            last = first + window + remainder
+            spans.append(Span(*inside, first - margin, last - margin))
     return spans
 
 

@@ -23,6 +23,7 @@ from napari_unet.events import (
 )
 from napari_unet.model import Model
 from napari_unet.networks import build_network, network_config
+from napari_unet.networks.blocks import crop_centre
 from napari_unet.networks.compute import (
     channels_last,
     choose_device,
@@ -232,6 +233,8 @@ class Trainer:
                 torch.manual_seed(step_seed(self.config.seed, step))
             with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
                 logits = self.network(images)
+        size = logits.shape[2:]  # smaller than the patch where the network crops
+        labels, weights = crop_centre(labels, size), crop_centre(weights, size)
         return weighted_cross_entropy(logits.float(), labels, weights)
 
     # -- judging and keeping -------------------------------------------------------

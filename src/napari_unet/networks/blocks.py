@@ -1,0 +1,156 @@
+"""What the networks of the family are made of.
+
+A size is a tuple with one number per axis; its length says whether a layer is flat or
+deep. So the same lines serve sections ``(Y, X)`` and volumes ``(Z, Y, X)``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from napari_unet.config import NetworkConfig
+
+Size = tuple[int, ...]
+
+CONVOLUTION: dict[int, Any] = {2: nn.Conv2d, 3: nn.Conv3d}
+TRANSPOSED: dict[int, Any] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+NORM: dict[int, Any] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+MAX_POOL: dict[int, Any] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
+MEAN_POOL: dict[int, Any] = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
+DROPOUT: dict[int, Any] = {2: nn.Dropout2d, 3: nn.Dropout3d}
+ZERO_PAD: dict[int, Any] = {2: nn.ZeroPad2d, 3: nn.ZeroPad3d}
+LINEAR = {2: "bilinear", 3: "trilinear"}
+
+Convolution = nn.Conv2d | nn.Conv3d
+Transposed = nn.ConvTranspose2d | nn.ConvTranspose3d
+Norm = nn.BatchNorm2d | nn.BatchNorm3d
+MaxPool = nn.MaxPool2d | nn.MaxPool3d
+
+
+@dataclass(frozen=True)
+class Level:
+    """One resolution of a network.
+
+    Attributes
+    ----------
+    features : int
+    kernel : tuple of int
+        Of its convolutions.
+    pool : tuple of int
+        How many times coarser it is than the level above; ones for the finest.
+    """
+
+    features: int
+    kernel: Size
+    pool: Size
+
+
+def pooling_plan(config: NetworkConfig) -> list[Size]:
+    """Return by how much each step down shrinks the image along each axis."""
+    return [(2,) * config.dims] * config.depth
+
+
+def kernel_plan(config: NetworkConfig) -> list[Size]:
+    """Return the kernel of the convolutions of each level, finest first."""
+    return [(3,) * config.dims] * (config.depth + 1)
+
+
+def plan_levels(config: NetworkConfig) -> list[Level]:
+    """Return the levels of a network, finest first; each doubles the features."""
+    pools = [(1,) * config.dims, *pooling_plan(config)]
+    return [
+        Level(config.width * 2**index, kernel, pool)
+        for index, (kernel, pool) in enumerate(
+            zip(kernel_plan(config), pools, strict=True)
+        )
+    ]
+
+
+def convolution(
+    inputs: int,
+    outputs: int,
+    kernel: Size,
+    *,
+    stride: Size | int = 1,
+    padded: bool = True,
+    bias: bool = True,
+    groups: int = 1,
+) -> nn.Module:
+    """Make a convolution whose output is as large as its input, unless not padded."""
+    padding = tuple(size // 2 for size in kernel) if padded else 0
+    layer: nn.Module = CONVOLUTION[len(kernel)](
+        inputs, outputs, kernel, stride, padding, groups=groups, bias=bias
+    )
+    return layer
+
+
+def pointwise(
+    inputs: int, outputs: int, dims: int, *, stride: Size | int = 1, bias: bool = True
+) -> nn.Module:
+    """Make a convolution that sees one pixel."""
+    return convolution(inputs, outputs, (1,) * dims, stride=stride, bias=bias)
+
+
+def double_convolution(
+    inputs: int,
+    level: Level,
+    *,
+    padded: bool = True,
+    norm: bool = True,
+    bias: bool = False,
+) -> nn.Sequential:
+    """Two convolutions, each normalised over the batch (unless not) and rectified."""
+    layers: list[nn.Module] = []
+    for features in (inputs, level.features):
+        layers.append(
+            convolution(
+                features, level.features, level.kernel, padded=padded, bias=bias
+            )
+        )
+        if norm:
+            layers.append(NORM[len(level.kernel)](level.features))
+        layers.append(nn.ReLU(inplace=True))
+    return nn.Sequential(*layers)
+
+
+def max_pool(size: Size) -> nn.Module:
+    """Keep the largest of each block of pixels of that size."""
+    layer: nn.Module = MAX_POOL[len(size)](size)
+    return layer
+
+
+def up_convolution(deep: Level, shallow: Level) -> nn.Module:
+    """Make each coarse pixel a block of fine ones, with the features of that level."""
+    layer: nn.Module = TRANSPOSED[len(deep.pool)](
+        deep.features, shallow.features, deep.pool, stride=deep.pool
+    )
+    return layer
+
+
+def pad_after(kernel: Size) -> nn.Module:
+    """Add the zeros that Keras adds for an even kernel or a stride: at the end only."""
+    amounts = [number for size in kernel[::-1] for number in (0, size - 1)]
+    layer: nn.Module = ZERO_PAD[len(kernel)](tuple(amounts))
+    return layer
+
+
+def initialise(module: nn.Module) -> None:
+    """Draw convolution weights after He et al. (2015), as the U-Net paper does."""
+    if isinstance(module, Convolution | Transposed):
+        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def crop_centre(pixels: torch.Tensor, size: torch.Size | Size) -> torch.Tensor:
+    """Cut the centre of that size out of the last axes of `pixels`."""
+    for axis, length in enumerate(size, start=pixels.ndim - len(size)):
+        spare = pixels.shape[axis] - length
+        if spare:
+            pixels = pixels.narrow(axis, spare // 2, length)
+    return pixels

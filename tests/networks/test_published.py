@@ -1,0 +1,95 @@
+"""Each network is the thing it is called: counts and shapes as published."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from napari_unet.config import NetworkConfig
+from napari_unet.networks import build_network, measure_geometry
+from napari_unet.networks.family import FAMILY
+
+
+def published(name: str, channels: int, classes: int) -> nn.Module:
+    """The network in its own size, without memory for its weights."""
+    own = FAMILY[name]
+    config = NetworkConfig(
+        channels, classes, own.depth, own.width, own.dropout, name=name
+    )
+    with torch.device("meta"):
+        return build_network(config)
+
+
+def shapes(network: nn.Module, size: int, channels: int = 1) -> dict[str, Any]:
+    """Features and rows of what each layer gives."""
+    found: dict[str, Any] = {}
+    for name, layer in network.named_modules():
+        layer.register_forward_hook(
+            lambda _, __, out, name=name: found.update({name: tuple(out.shape[1:3])})
+        )
+    network(torch.empty(1, channels, size, size, device="meta"))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "classes", "count"),
+    [
+        ("unet-2015", 1, 2, 31_030_658),
+        ("unet-keras", 1, 1, 31_031_685),
+        ("unet-small", 1, 1, 487_449),
+    ],
+)
+def test_parameters_are_as_published(
+    name: str, channels: int, classes: int, count: int
+) -> None:
+    network = published(name, channels, classes)
+    assert sum(each.numel() for each in network.parameters()) == count
+
+
+def test_2015_turns_572_into_388_by_23_convolutions() -> None:
+    network = published("unet-2015", 1, 2)
+    found = shapes(network, 572)
+    # Ronneberger et al. 2015, figure 1.
+    down = [(64, 568), (128, 280), (256, 136), (512, 64), (1024, 28)]
+    assert [found[f"encoder.{level}"] for level in range(5)] == down
+    up = [(512, 56), (256, 104), (128, 200), (64, 392)]
+    assert [found[f"up.{level}"] for level in range(4)] == up
+    decoded = [(512, 52), (256, 100), (128, 196), (64, 388)]
+    assert [found[f"decoder.{level}"] for level in range(4)] == decoded
+    assert found["head"] == (2, 388)
+    kinds = (nn.Conv2d, nn.ConvTranspose2d)
+    assert sum(isinstance(each, kinds) for each in network.modules()) == 23
+    geometry = measure_geometry(NetworkConfig(name="unet-2015"))
+    assert (geometry.crop, geometry.remainder, geometry.smallest) == (92, 12, 188)
+
+
+def test_2015_drops_out_at_the_end_of_the_contracting_path() -> None:
+    network = published("unet-2015", 1, 2)
+    assert [each.p for each in network.dropout] == [0, 0, 0, 0.5, 0.5]  # type: ignore[union-attr]
+
+
+def test_2015_sees_only_the_centre_of_its_skips() -> None:
+    config = NetworkConfig(depth=1, width=4, name="unet-2015")
+    torch.manual_seed(0)
+    network = build_network(config).eval()
+    image = torch.randn(1, 1, 20, 20)
+    whole = network(image)
+    assert whole.shape == (1, 2, 4, 4)  # 20 → 16 → 8 → 4 → 8 → 4
+    larger = torch.randn(1, 1, 24, 24)
+    larger[..., 2:22, 2:22] = image
+    moved = network(larger)
+    torch.testing.assert_close(moved[..., 2:6, 2:6], whole)
+
+
+def test_keras_keeps_512_through_its_listing() -> None:
+    found = shapes(published("unet-keras", 1, 1), 512)
+    down = [(64, 512), (128, 256), (256, 128), (512, 64), (1024, 32)]
+    assert [found[f"encoder.{level}"] for level in range(5)] == down
+    up = [(512, 64), (256, 128), (128, 256), (64, 512)]
+    assert [found[f"up.{level}"] for level in range(4)] == up
+    assert [found[f"decoder.{level}"] for level in range(4)] == up
+    assert found["head.0"] == (2, 512)
+    assert found["head"] == (1, 512)
