@@ -143,15 +143,16 @@ def test_quiet_does_not_hide_a_failure(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from napari_unet.training import loop
+    from napari_unet.training import loop, losses
 
-    loss, calls = loop.weighted_cross_entropy, []
+    calls = []
 
     def spoiled(*arguments: Any) -> Any:
         calls.append(1)
-        return loss(*arguments) * (float("nan") if len(calls) > 3 else 1)
+        loss = losses.cross_entropy(*arguments)
+        return loss * (float("nan") if len(calls) > 3 else 1)
 
-    monkeypatch.setattr(loop, "weighted_cross_entropy", spoiled)
+    monkeypatch.setattr(loop, "choose_loss", lambda config: spoiled)
     run = tmp_path / "run"
     assert main(train(data, run, "--quiet", steps=9)) == 1
     output, errors = capsys.readouterr()

@@ -223,10 +223,24 @@ class TrainingConfig(ComputeConfig):
     """Everything a training can be told."""
 
     budget: str = option(
-        "3m", "Time to train for, such as 90s, 3m or 1h30m; ignored when steps is set."
+        "3m",
+        "Time to train for, such as 90s, 3m or 1h30m; ignored when steps or epochs "
+        "is set.",
     )
     steps: int | None = option(
         None, "Steps to train for, instead of a time.", minimum=1
+    )
+    epochs: int | None = option(
+        None,
+        "Epochs to train for, instead of a time; one shows as many patches as cover "
+        "the annotated pixels once.",
+        minimum=1,
+    )
+    steps_per_epoch: int | None = option(
+        None, "Steps of an epoch, instead of those that cover the pixels.", minimum=1
+    )
+    init: str | None = option(
+        None, "Model to start from: a run folder or .safetensors file."
     )
     seed: int = option(0, "Start of all random numbers.", minimum=0, maximum=2**31 - 1)
     ignore: int | None = option(
@@ -247,11 +261,33 @@ class TrainingConfig(ComputeConfig):
         maximum=2048,
     )
     batch_size: int = option(2, "Patches in one step.", minimum=1, maximum=512)
-    learning_rate: float = option(
-        2e-3, "Step size of AdamW after warm-up.", minimum=1e-7, maximum=1
+    optimizer: str = option(
+        "adamw",
+        "How the weights are moved: AdamW, Adam, or SGD with momentum 0.99 (2015 "
+        "paper).",
+        choices=("adamw", "adam", "sgd"),
     )
-    weight_decay: float = option(
-        1e-2, "Pull of AdamW on the weights towards zero.", minimum=0, maximum=1
+    learning_rate: float | None = option(
+        None,
+        "Step size after warm-up; nothing takes the optimizer's: 0.002, of sgd 0.01.",
+        minimum=1e-7,
+        maximum=1,
+    )
+    schedule: str = option(
+        "cosine",
+        "How the step size falls: as half a cosine, by half when the validation score "
+        "no longer rises, or not at all.",
+        choices=("cosine", "plateau", "constant"),
+    )
+    weight_decay: float | None = option(
+        None,
+        "Pull on the weights towards zero; nothing takes the optimizer's: 0.01 of "
+        "adamw, else 0.",
+        minimum=0,
+        maximum=1,
+    )
+    clip: float | None = option(
+        None, "Largest norm of the gradient; nothing clips none.", minimum=1e-3
     )
     averaging: float = option(
         0.99,
@@ -259,12 +295,40 @@ class TrainingConfig(ComputeConfig):
         minimum=0,
         maximum=0.9999,
     )
-    class_balance: bool = option(
-        True, "Whether rare classes weigh more in the loss (2015 paper, w_c)."
+    loss: str = option(
+        "border-cross-entropy",
+        "What is minimised; border-cross-entropy is that of the 2015 paper.",
+        choices=(
+            "border-cross-entropy",
+            "cross-entropy",
+            "dice",
+            "cross-entropy-dice",
+            "focal",
+            "tversky",
+        ),
     )
-    border_weight: float = option(
-        10.0,
-        "Extra weight of narrow gaps between objects (2015 paper, w_0).",
+    focal_gamma: float = option(
+        2.0,
+        "How much less easy pixels count in the focal loss; 0 is cross-entropy.",
+        minimum=0,
+        maximum=5,
+    )
+    tversky_alpha: float = option(
+        0.3,
+        "Weight of false positives in the Tversky loss; false negatives have the rest "
+        "to 1, and 0.5 is dice.",
+        minimum=0,
+        maximum=1,
+    )
+    class_balance: bool | None = option(
+        None,
+        "Whether rare classes weigh more (2015 paper, w_c), in any loss; nothing "
+        "takes the loss's: only in border-cross-entropy.",
+    )
+    border_weight: float | None = option(
+        None,
+        "Extra weight of narrow gaps between objects (2015 paper, w_0), in any loss; "
+        "nothing takes the loss's: 10 in border-cross-entropy, else 0.",
         minimum=0,
         maximum=1000,
     )
@@ -313,6 +377,16 @@ class TrainingConfig(ComputeConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         seconds(self.budget)
+        if self.steps and self.epochs:
+            raise ConfigError(
+                f"steps is {self.steps} and epochs is {self.epochs}, but only one of "
+                "them can say how long to train: leave the other out."
+            )
+        if self.steps_per_epoch and not self.epochs:
+            raise ConfigError(
+                f"steps_per_epoch is {self.steps_per_epoch}, but there are no epochs: "
+                "say how many by epochs, or leave it out."
+            )
 
 
 @dataclass(frozen=True)

@@ -104,6 +104,8 @@ class _Bar:
                 f"Training on {event.training}; held out: {event.validation} "
                 f"({event.device}, {event.precision})."
             )
+            if event.transfer:
+                self._say(event.transfer)
         elif isinstance(event, PredictionStarted):
             self._say(
                 f"{event.sections} section(s) in {event.tiles} tile(s) of up to "

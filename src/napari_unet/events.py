@@ -46,6 +46,8 @@ class TrainingStarted(Event):
         What each mask value becomes and how common it is, in words.
     training, validation : str
         Which part of the data serves for what, in words.
+    transfer : str
+        Which layers are those of a saved model, in words; empty where all were drawn.
     """
 
     run: str | None
@@ -56,6 +58,7 @@ class TrainingStarted(Event):
     mapping: list[str]
     training: str
     validation: str
+    transfer: str = ""
 
 
 @dataclass(frozen=True)

@@ -62,12 +62,18 @@ def test_forms_allow_what_options_allow(qtbot: QtBot) -> None:
     form = OptionsForm(options(TrainingConfig))
     qtbot.addWidget(form)
     rate = form.field("learning_rate")
-    assert rate.text() == "0.002"
-    rate.setValue(1e-7)
+    assert form.values()["learning_rate"] is None
+    rate.given.setChecked(True)
+    rate.number.setValue(2e-3)
+    assert rate.number.text() == "0.002"
+    rate.number.setValue(1e-7)
     assert form.values()["learning_rate"] == 1e-7
-    assert rate.text() == "0.00000010"
-    rate.setValue(5)
+    assert rate.number.text() == "0.00000010"
+    rate.number.setValue(5)
     assert form.values()["learning_rate"] == 1
+    assert form.values()["class_balance"] is None  # neither yes nor no
+    form.enter({"class_balance": False})
+    assert form.values()["class_balance"] is False
     steps = form.field("steps")
     with qtbot.waitSignal(form.changed):
         steps.given.setChecked(True)

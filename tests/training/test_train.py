@@ -29,6 +29,7 @@ from napari_unet.events import (
     Validated,
 )
 from napari_unet.training import loop, train_events
+from napari_unet.training.losses import cross_entropy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -416,13 +417,12 @@ def spoil_loss(
     how: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
 ) -> None:
     count = itertools.count(1)
-    loss = loop.weighted_cross_entropy
 
     def spoiled(logits: Any, *rest: Any) -> torch.Tensor:
-        value = loss(logits, *rest)
+        value = cross_entropy(logits, *rest)
         return how(value, logits) if next(count) >= at else value
 
-    monkeypatch.setattr(loop, "weighted_cross_entropy", spoiled)
+    monkeypatch.setattr(loop, "choose_loss", lambda config: spoiled)
 
 
 def nan_loss(value: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from napari_unet.config import Option
 
+_LEFT_OPEN = Qt.CheckState.PartiallyChecked  # neither yes nor no
 _LARGEST = 2**31 - 1  # of a QSpinBox
 
 
@@ -105,7 +106,8 @@ def make_field(option: Option) -> QWidget:
         return box
     if option.type is bool:
         check = QCheckBox()
-        check.setChecked(option.default)
+        check.setTristate(option.optional)
+        set_field_value(check, option.default)
         return check
     if option.type in (int, float):
         number = _number(option)
@@ -120,10 +122,11 @@ def field_value(field: QWidget) -> Any:
     if isinstance(field, OptionalField):
         return field.number.value() if field.given.isChecked() else None
     if isinstance(field, QCheckBox):
-        return field.isChecked()
+        state = field.checkState()
+        return None if state == _LEFT_OPEN else state == Qt.CheckState.Checked
     if isinstance(field, QComboBox):
         return field.currentText()
-    return field.text() if isinstance(field, QLineEdit) else field.value()
+    return field.text() or None if isinstance(field, QLineEdit) else field.value()
 
 
 def set_field_value(field: QWidget, value: Any) -> None:
@@ -133,7 +136,10 @@ def set_field_value(field: QWidget, value: Any) -> None:
         if value is not None:
             field.number.setValue(value)
     elif isinstance(field, QCheckBox):
-        field.setChecked(value)
+        if value is None:
+            field.setCheckState(_LEFT_OPEN)
+        else:
+            field.setChecked(value)
     elif isinstance(field, QComboBox):
         field.setCurrentText(value)
     elif isinstance(field, QLineEdit):
@@ -147,7 +153,7 @@ def _changes(field: QWidget) -> Any:
     if isinstance(field, OptionalField):
         return field.changed
     if isinstance(field, QCheckBox):
-        return field.toggled
+        return field.stateChanged
     if isinstance(field, QComboBox):
         return field.currentTextChanged
     return field.textChanged

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 FOLDER = "napari-unet runs"
 _CONFIG = "config.json"
 _FILES = (_CONFIG, "log.jsonl", "last.safetensors", MODEL_FILE)
-_ALWAYS_SENT = {"budget", "steps"}  # together they say how long; both may change
+_ALWAYS_SENT = {
+    "budget",
+    "steps",
+    "epochs",
+    "steps_per_epoch",
+}  # together they say how long; both may change
 _PRECISION = 5e-9  # of the number fields, which show 8 decimals
 
 

@@ -251,7 +251,7 @@ class TrainWidget(DockedWidget):
         if isinstance(event, TrainingStarted):
             self.status.setText(
                 f"Training on {event.training}, judged on {event.validation} "
-                f"({event.device}, {event.precision})."
+                f"({event.device}, {event.precision}). {event.transfer}"
             )
         elif isinstance(event, StepDone):
             self.plot.add_loss(event.step, event.loss)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,13 +14,14 @@ from skimage.measure import block_reduce
 from napari_unet.data.masks import IGNORE, Classes, check_pair, find_classes
 from napari_unet.data.normalisation import measure_normalisation
 from napari_unet.errors import TrainingError
-from napari_unet.networks import complete, measure_geometry, network_config
+from napari_unet.networks import measure_geometry, network_config
 from napari_unet.training.augmentation import (
     Patch,
     sample,
     sampling_points,
     vary_intensity,
 )
+from napari_unet.training.defaults import complete_training
 from napari_unet.training.weights import class_weights, weight_map
 
 if TYPE_CHECKING:
@@ -122,7 +124,7 @@ class Dataset:
 
     def __init__(self, image: Stack, labels: Stack, config: TrainingConfig) -> None:
         check_pair(image, labels)
-        self.config = config = complete(config)
+        self.config = config = complete_training(config)
         self.classes, self.counts = find_classes(
             labels,
             ignore=config.ignore,
@@ -174,7 +176,15 @@ class Dataset:
                 "validation: annotate them in more sections, or hold out less (the "
                 "option validation; 0 holds out nothing)."
             )
-        self._class_weights = class_weights(counts, self.config.class_balance)
+        self._annotated = int(counts.sum())
+        self._class_weights = class_weights(counts, bool(self.config.class_balance))
+
+    @property
+    def steps_to_cover(self) -> int:
+        """How many steps show as many pixels as are annotated: one epoch."""
+        assert self.config.patch_size is not None
+        shown = self.config.batch_size * self.config.patch_size**2
+        return math.ceil(self._annotated / shown)
 
     def batch(self, step: int) -> Patch:
         """Draw the patches of a step; the same for the same seed and step.
@@ -218,7 +228,7 @@ class Dataset:
                 weight_map(
                     self._labels[number],
                     self._class_weights,
-                    self.config.border_weight,
+                    self.config.border_weight or 0.0,
                     self.config.border_sigma,
                 )
             )

@@ -9,15 +9,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.optim.swa_utils import AveragedModel
 
-from napari_unet.config import TrainingConfig, seconds
-from napari_unet.errors import TrainingError
+from napari_unet.errors import ConfigError, TrainingError
 from napari_unet.events import (
     CheckpointSaved,
     Event,
     StepDone,
-    TrainingFinished,
     TrainingStarted,
     Validated,
 )
@@ -31,23 +28,31 @@ from napari_unet.networks.compute import (
     dtype_name,
     reuse_memory,
 )
+from napari_unet.training.budget import Budget
 from napari_unet.training.checkpoint import pack, unpack
 from napari_unet.training.dataset import Dataset, step_seed
-from napari_unet.training.losses import weighted_cross_entropy
+from napari_unet.training.losses import choose_loss
+from napari_unet.training.optimisers import (
+    PLATEAU,
+    make_optimizer,
+    rate_factor,
+    running_average,
+)
+from napari_unet.training.record import describe_run, finished, judged
 from napari_unet.training.run import Progress, RunFolder, versions
+from napari_unet.training.transfer import describe_transfer, start_from
 from napari_unet.training.validation import score_held_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from napari_unet.config import TrainingConfig
     from napari_unet.data.stack import Stack
+    from napari_unet.events import TrainingFinished
 
 VALIDATIONS = 20
 """How often a training is judged, evenly over its budget."""
-
-WARM_UP = 0.05
-"""Share of the budget over which the learning rate rises."""
 
 _SMOOTHING = 0.5  # weight of the newest score in the running average
 
@@ -93,14 +98,23 @@ class Trainer:
         self.network_config = network_config(
             config, image.n_channels, self.data.classes.n
         )
+        self.budget = Budget(config, self.data)
         self.progress = Progress()
-        self._started = time.monotonic()
         self.best: Model | None = None
+        self.transfer: dict[str, Any] | None = None
+        self._check_schedule()
         self._build()
         if self.run and resume:
             self._resume(self.run)
-        elif self.run:
-            self.run.create(self._record(labels), overwrite=overwrite)
+        else:
+            self._start(labels, overwrite=overwrite)
+
+    def _check_schedule(self) -> None:
+        if self.config.schedule == "plateau" and not self.data.split.validation:
+            raise ConfigError(
+                "The schedule is plateau, but nothing is held out to tell progress "
+                "by: hold out more (the option validation), or take cosine."
+            )
 
     def _build(self) -> None:
         config = self.config
@@ -109,28 +123,9 @@ class Trainer:
             network = build_network(self.network_config)
         self.network = network.to(self.device)
         channels_last(self.network, self.network_config.dims)
-        self.average = AveragedModel(
-            self.network,
-            multi_avg_fn=self._move_average,  # type: ignore[arg-type]
-            use_buffers=True,
-        )
-        self.optimizer = torch.optim.AdamW(
-            self.network.parameters(),
-            lr=config.learning_rate,
-            weight_decay=config.weight_decay,
-            fused=self.device.type != "mps",
-        )
-
-    def _move_average(
-        self, averages: list[torch.Tensor], values: list[torch.Tensor], count: Any
-    ) -> None:
-        """Average the weights; the first steps, which matter least, over fewer."""
-        number = float(count)
-        decay = min(self.config.averaging, (1 + number) / (10 + number))
-        if averages[0].is_floating_point():
-            torch._foreach_lerp_(averages, values, 1 - decay)
-        else:
-            torch._foreach_copy_(averages, values)
+        self.average = running_average(self.network, config.averaging)
+        self.optimizer = make_optimizer(config, self.network)
+        self.loss = choose_loss(config)
 
     # -- the loop ------------------------------------------------------------------
 
@@ -142,7 +137,7 @@ class Trainer:
             yield event
 
     def _events(self) -> Iterator[Event]:
-        self._started = time.monotonic()
+        self.budget.start(self.progress.elapsed)
         yield self._start_event()
         checkpointed = time.monotonic()
         reason = ""
@@ -178,16 +173,11 @@ class Trainer:
         if patience is not None and self.progress.stale >= patience:
             return "no progress"
         if self.progress.step and self._share_done() >= 1:
-            return "budget" if self.config.steps is None else "steps"
+            return self.budget.ends_by
         return ""
 
     def _share_done(self) -> float:
-        if self.config.steps is not None:
-            return self.progress.step / self.config.steps
-        return self._elapsed() / seconds(self.config.budget)
-
-    def _elapsed(self) -> float:
-        return self.progress.elapsed + time.monotonic() - self._started
+        return self.budget.share(self.progress.step)
 
     def _step(self) -> StepDone:
         rate = self._set_learning_rate()
@@ -196,7 +186,9 @@ class Trainer:
         loss = self._forward(step, batch)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        slope = torch.nn.utils.clip_grad_norm_(self.network.parameters(), math.inf)
+        slope = torch.nn.utils.clip_grad_norm_(
+            self.network.parameters(), self.config.clip or math.inf
+        )
         value = loss.item()
         if not math.isfinite(value + slope.item()):
             what = "gradient of the loss" if math.isfinite(value) else "loss"
@@ -208,18 +200,16 @@ class Trainer:
         self.optimizer.step()
         self.average.update_parameters(self.network)
         self.progress.step = step
-        share, elapsed = self._share_done(), self._elapsed()
+        share, elapsed = self._share_done(), self.budget.elapsed()
         remaining = max(0.0, elapsed / share - elapsed) if share else 0.0
         return StepDone(step, value, rate, min(share, 1.0), elapsed, remaining)
 
     def _set_learning_rate(self) -> float:
-        """Rise linearly, then fall as half a cosine."""
-        share = self._share_done()
-        if share < WARM_UP:
-            factor = 0.05 + 0.95 * share / WARM_UP
-        else:
-            factor = 0.5 + 0.5 * math.cos(math.pi * (share - WARM_UP) / (1 - WARM_UP))
-        rate = self.config.learning_rate * max(factor, 1e-3)
+        config = self.config
+        assert config.learning_rate is not None
+        rate = config.learning_rate * rate_factor(
+            config.schedule, self._share_done(), self.progress.cuts
+        )
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         return rate
@@ -235,7 +225,7 @@ class Trainer:
                 logits = self.network(images)
         size = logits.shape[2:]  # smaller than the patch where the network crops
         labels, weights = crop_centre(labels, size), crop_centre(weights, size)
-        return weighted_cross_entropy(logits.float(), labels, weights)
+        return self.loss(logits.float(), labels, weights)
 
     # -- judging and keeping -------------------------------------------------------
 
@@ -263,21 +253,11 @@ class Trainer:
         progress.smoothed = before + _SMOOTHING * (scores.mean_iou - before)
         best = progress.best is None or progress.smoothed >= progress.best
         progress.stale = 0 if best else progress.stale + 1
+        progress.cuts += not best and progress.stale % PLATEAU == 0
         if best:
             progress.best = progress.smoothed
             self._keep_best()
-        by_class = {scored.name: scored for scored in scores.classes}
-        yield Validated(
-            progress.step,
-            loss,
-            {name: scored.iou for name, scored in by_class.items()},
-            {name: scored.dice for name, scored in by_class.items()},
-            {name: scored.precision for name, scored in by_class.items()},
-            {name: scored.recall for name, scored in by_class.items()},
-            scores.mean_iou,
-            progress.smoothed,
-            best,
-        )
+        yield judged(progress, loss, scores, best=best)
 
     def _keep_best(self) -> None:
         self.progress.best_step = self.progress.step
@@ -294,6 +274,7 @@ class Trainer:
                 "data": self.data.digest,
                 "step": self.progress.step,
                 "score": self.progress.best,
+                "init": self.transfer,
                 "versions": versions(),
             },
         )
@@ -302,8 +283,23 @@ class Trainer:
 
     def _checkpoint(self, run: RunFolder) -> CheckpointSaved:
         tensors = pack(self.network, self.average, self.optimizer)
-        run.save_last(replace(self.progress, elapsed=self._elapsed()), tensors)
+        run.save_last(replace(self.progress, elapsed=self.budget.elapsed()), tensors)
         return CheckpointSaved(self.progress.step, str(run.last))
+
+    def _start(self, labels: Stack, *, overwrite: bool) -> None:
+        self._take_weights()
+        if self.run:
+            shape = self.network_config
+            record = describe_run(self.data, shape, self.image, labels)
+            self.run.create({**record, "init": self.transfer}, overwrite=overwrite)
+
+    def _take_weights(self) -> None:
+        """Start from a saved model, if one was named."""
+        if self.config.init:
+            self.transfer = start_from(
+                self.network, self.network_config, self.config.init
+            )
+            self.average.module.load_state_dict(self.network.state_dict())
 
     def _resume(self, run: RunFolder) -> None:
         recorded = run.config()
@@ -315,9 +311,11 @@ class Trainer:
         run.reopen(self.config.to_dict())
         last = run.load_last()
         if last is None:
+            self._take_weights()
             run.rewind_log(0)
             return
         self.progress, tensors = last
+        self.transfer = recorded.get("init")
         unpack(tensors, self.network, self.average, self.optimizer)
         if run.model.exists():
             self.best = Model.load(run.model)
@@ -331,26 +329,11 @@ class Trainer:
 
         With steps as the budget the run will come by that model again.
         """
-        if self.config.steps is None and best.history["step"] > self.progress.best_step:
+        if self.budget.steps is None and best.history["step"] > self.progress.best_step:
             self.progress.best_step = best.history["step"]
             self.progress.best = best.history["score"]
 
     # -- words ---------------------------------------------------------------------
-
-    def _record(self, labels: Stack) -> dict[str, Any]:
-        training, validation = self.data.split.describe()
-        return {
-            "options": self.config.to_dict(),
-            "network": self.network_config.to_dict(),
-            "classes": self.data.classes.to_dict(),
-            "data": {
-                "image": _describe(self.image),
-                "labels": _describe(labels),
-                "sha256": self.data.digest,
-            },
-            "split": {"training": training, "validation": validation},
-            "versions": versions(),
-        }
 
     def _start_event(self) -> TrainingStarted:
         return TrainingStarted(
@@ -361,44 +344,13 @@ class Trainer:
             list(self.data.classes.values),
             self.data.classes.describe(self.data.counts),
             *self.data.split.describe(),
+            describe_transfer(self.transfer) if self.transfer else "",
         )
 
     def _finish(self, reason: str, why: str = "") -> TrainingFinished:
-        words = {
-            "budget": "The time is used up.",
-            "steps": "All steps are done.",
-            "stopped": "Stopped.",
-            "no progress": "Stopped early: the score no longer rises.",
-        }
-        where = f" It is {self.run.model}." if self.run else ""
-        kept = (
-            f"The best model is that of step {self.progress.best_step} of "
-            f"{self.progress.step}.{where}"
-        )
-        message = (
-            f"{why or words[reason]} {kept if self.best else 'There is no model.'}"
-        )
-        return TrainingFinished(
-            str(self.run.model) if self.run and self.best else None,
-            self.progress.step,
-            self.progress.best_step,
-            self.progress.best,
-            reason,
-            message,
-        )
+        kept = self.best is not None
+        return finished(self.run, self.progress, reason, why, kept=kept)
 
 
 class _NotFiniteError(Exception):
     """The loss is no number any more."""
-
-
-def _describe(stack: Stack) -> dict[str, Any]:
-    return {
-        "source": str(stack.source) if stack.source else None,
-        "name": stack.name,
-        "shape": list(stack.shape),
-        "axes": stack.axes,
-        "dtype": str(stack.dtype),
-        "pixel_size": dict(stack.pixel_size),
-        "unit": stack.unit,
-    }

@@ -42,6 +42,9 @@ class Progress:
         Its smoothed score, and the current smoothed score.
     stale : int
         Validations since the best one.
+    cuts : int
+        How often two more of them had passed; the schedule plateau then halves the
+        learning rate.
     """
 
     step: int = 0
@@ -52,6 +55,7 @@ class Progress:
     best: float | None = None
     smoothed: float | None = None
     stale: int = 0
+    cuts: int = 0
 
 
 class RunFolder:

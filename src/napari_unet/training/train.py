@@ -21,7 +21,15 @@ if TYPE_CHECKING:
     from napari_unet.events import Event
     from napari_unet.model import Model
 
-_MAY_CHANGE = {"budget", "steps", "patience", "checkpoint_every", "device", "precision"}
+_HOW_LONG = ("budget", "steps", "epochs")
+_MAY_CHANGE = {
+    *_HOW_LONG,
+    "steps_per_epoch",
+    "patience",
+    "checkpoint_every",
+    "device",
+    "precision",
+}
 
 
 def train(
@@ -181,6 +189,6 @@ def training_config(given: dict[str, Any], resumed: Path | None) -> TrainingConf
             f"The run in {resumed} was started with other options: "
             f"{'; '.join(changed)}. Leave these out to resume it, or start a new run."
         )
-    if "budget" in given:  # a time given now counts more than the steps given then
-        recorded["steps"] = None
+    if given.keys() & _HOW_LONG:  # what is given now counts more than what was then
+        recorded |= {"steps": None, "epochs": None, "steps_per_epoch": None}
     return TrainingConfig.from_dict({**recorded, **given})

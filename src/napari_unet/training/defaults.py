@@ -1,0 +1,45 @@
+"""What a training takes where nothing is said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.model import read_info
+from napari_unet.networks import complete
+from napari_unet.training.optimisers import OPTIMISERS
+
+if TYPE_CHECKING:
+    from napari_unet.config import TrainingConfig
+
+_BORDERS = {"class_balance": True, "border_weight": 10.0}
+_NO_BORDERS = {"class_balance": False, "border_weight": 0.0}
+
+
+def complete_training(config: TrainingConfig) -> TrainingConfig:
+    """Fill in what was left to the model to start from, loss, optimiser and network.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such network, or it cannot take patches of that size.
+    ModelError
+        If there is no model to start from.
+    """
+    own: dict[str, Any] = {
+        **(_BORDERS if config.loss == "border-cross-entropy" else _NO_BORDERS),
+        "learning_rate": OPTIMISERS[config.optimizer].learning_rate,
+        "weight_decay": OPTIMISERS[config.optimizer].weight_decay,
+    }
+    if config.init and config.depth is None and config.width is None:
+        own |= _shape(config.init, config.network)
+    missing = {name: own[name] for name in own if getattr(config, name) is None}
+    return complete(replace(config, **missing))
+
+
+def _shape(init: str, network: str) -> dict[str, Any]:
+    """Return the size of the model to start from, if it is a network of that name."""
+    saved = read_info(init)["network"]
+    if saved.get("name", "unet") != network:
+        return {}
+    return {"depth": saved["depth"], "width": saved["width"]}

@@ -1,0 +1,91 @@
+"""What a training says about itself: its record, its start and its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.events import TrainingFinished, Validated
+from napari_unet.training.run import versions
+
+if TYPE_CHECKING:
+    from napari_unet.config import NetworkConfig
+    from napari_unet.data.stack import Stack
+    from napari_unet.evaluation.overlap import OverlapScores
+    from napari_unet.training.dataset import Dataset
+    from napari_unet.training.run import Progress, RunFolder
+
+_ENDS = {
+    "budget": "The time is used up.",
+    "steps": "All steps are done.",
+    "stopped": "Stopped.",
+    "no progress": "Stopped early: the score no longer rises.",
+}
+
+
+def describe_run(
+    data: Dataset, network: NetworkConfig, image: Stack, labels: Stack
+) -> dict[str, Any]:
+    """Return what a run folder's ``config.json`` holds."""
+    training, validation = data.split.describe()
+    return {
+        "options": data.config.to_dict(),
+        "network": network.to_dict(),
+        "classes": data.classes.to_dict(),
+        "data": {
+            "image": _describe(image),
+            "labels": _describe(labels),
+            "sha256": data.digest,
+        },
+        "split": {"training": training, "validation": validation},
+        "versions": versions(),
+    }
+
+
+def judged(
+    progress: Progress, loss: float, scores: OverlapScores, *, best: bool
+) -> Validated:
+    """Say how the held-out part was predicted."""
+    assert progress.smoothed is not None
+    by_class = {scored.name: scored for scored in scores.classes}
+    return Validated(
+        progress.step,
+        loss,
+        {name: scored.iou for name, scored in by_class.items()},
+        {name: scored.dice for name, scored in by_class.items()},
+        {name: scored.precision for name, scored in by_class.items()},
+        {name: scored.recall for name, scored in by_class.items()},
+        scores.mean_iou,
+        progress.smoothed,
+        best,
+    )
+
+
+def finished(
+    run: RunFolder | None, progress: Progress, reason: str, why: str, *, kept: bool
+) -> TrainingFinished:
+    """Say how the training ended, and where its best model is, if any was kept."""
+    where = f" It is {run.model}." if run else ""
+    best = (
+        f"The best model is that of step {progress.best_step} of {progress.step}."
+        f"{where}"
+    )
+    return TrainingFinished(
+        str(run.model) if run and kept else None,
+        progress.step,
+        progress.best_step,
+        progress.best,
+        reason,
+        f"{why or _ENDS[reason]} {best if kept else 'There is no model.'}",
+    )
+
+
+def _describe(stack: Stack) -> dict[str, Any]:
+    return {
+        "source": str(stack.source) if stack.source else None,
+        "name": stack.name,
+        "shape": list(stack.shape),
+        "axes": stack.axes,
+        "dtype": str(stack.dtype),
+        "pixel_size": dict(stack.pixel_size),
+        "unit": stack.unit,
+    }
