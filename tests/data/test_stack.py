@@ -220,3 +220,23 @@ def test_without_z_there_are_no_volumes() -> None:
     stack = Stack(np.zeros((3, 4, 5), np.uint8), "TYX", name="film")
     with pytest.raises(StackFormatError, match=r"film has the axes TYX and no Z"):
         stack.seen_together(3)
+
+
+def test_neighbours_are_mirrored_at_the_ends() -> None:
+    stack = Stack(np.zeros((4, 2, 2), np.uint8), "ZYX")
+    assert stack.neighbours(1).tolist() == [[1, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 2]]
+    assert stack.neighbours(0).tolist() == [[0], [1], [2], [3]]
+
+
+def test_neighbours_lie_along_z_only() -> None:
+    stack = Stack(np.zeros((2, 3, 4, 5), np.uint8), "ZTYX")
+    assert stack.neighbours(1).tolist() == [
+        [3, 0, 3],
+        [4, 1, 4],
+        [5, 2, 5],
+        [0, 3, 0],
+        [1, 4, 1],
+        [2, 5, 2],
+    ]
+    film = Stack(np.zeros((2, 4, 5), np.uint8), "TYX")
+    assert film.neighbours(1).tolist() == [[0, 0, 0], [1, 1, 1]]

@@ -275,3 +275,39 @@ def test_training_may_go_on_with_the_original() -> None:
             weight.zero_()
     assert torch.equal(predictor(image), before)
     assert built.training
+
+
+def test_context_is_the_sections_above_and_below_as_channels() -> None:
+    """A network with context sees what one with as many channels would be given."""
+    random = np.random.default_rng(1)
+    volume = random.normal(size=(4, 2, 20, 24)).astype(np.float32)
+    config = NetworkConfig(channels=2, depth=2, width=2, context=1)
+    widened = NetworkConfig(channels=6, depth=2, width=2)
+    seen = network(config)
+    predictor = Predictor(seen, config, FP32)
+    plan = predictor.plan((20, 24), None)
+    results = predict_sections(
+        predictor, Stack(volume, "ZCYX"), np.asarray, plan, probabilities=True
+    )
+    sections = [each for each in results if not isinstance(each, int)]
+    for index, near in enumerate([(1, 0, 1), (0, 1, 2), (1, 2, 3), (2, 3, 2)]):
+        expected = probabilities_of(
+            Predictor(seen, widened, FP32), volume[list(near)].reshape(6, 20, 24), None
+        )
+        assert sections[index].index == index
+        np.testing.assert_allclose(sections[index].probabilities, expected, atol=1e-6)
+
+
+def test_a_section_is_read_once_whatever_the_context() -> None:
+    volume = np.zeros((5, 16, 16), np.float32)
+    config = NetworkConfig(depth=1, width=2, context=2)
+    predictor = Predictor(network(config), config, FP32)
+    read = []
+
+    def normalise(section: np.ndarray) -> np.ndarray:
+        read.append(1)
+        return section
+
+    plan = predictor.plan((16, 16), None)
+    list(predict_sections(predictor, Stack(volume, "ZYX"), normalise, plan))
+    assert len(read) == 5

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from napari_unet.data.axes import PixelArray, check_axes, guess_axes, normal_axes
 from napari_unet.errors import StackFormatError
@@ -146,6 +147,26 @@ class Stack:
         looped = indices.reshape(self._looped_shape())
         volumes = np.moveaxis(looped, self._looped_axes().index("Z"), -1)
         return volumes.reshape(-1, self._length("Z"))
+
+    def neighbours(self, context: int) -> NDArray[np.intp]:
+        """Return each section with those above and below it, mirrored at the ends.
+
+        Parameters
+        ----------
+        context : int
+            How many sections along Z on either side.
+
+        Returns
+        -------
+        ndarray of int, shape (sections, 2 * context + 1)
+            Without a Z axis a section is its own neighbour.
+        """
+        groups = self.seen_together(3 if "Z" in self.axes else 2)
+        padded = np.pad(groups, ((0, 0), (context, context)), mode="reflect")
+        windows = sliding_window_view(padded, 2 * context + 1, axis=1)
+        found = np.empty((self.n_sections, 2 * context + 1), np.intp)
+        found[groups.ravel()] = windows.reshape(found.shape)
+        return found
 
     def shape_seen(self, dims: int) -> tuple[int, ...]:
         """Return the shape of what `seen_together` gives: (Y, X) or (Z, Y, X)."""

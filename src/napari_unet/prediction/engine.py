@@ -146,6 +146,7 @@ def predict_sections(
     """
     batch_size = max(1, 2**18 // math.prod(plan.window))
     groups = stack.seen_together(predictor.config.dims)
+    read = _Reader(stack, normalise, predictor.config)
     images: dict[int, _OpenImage] = {}
     done: dict[int, SectionPrediction] = {}
     following = 0
@@ -153,9 +154,8 @@ def predict_sections(
     while batch := list(itertools.islice(jobs, batch_size)):
         for number in dict.fromkeys(number for number, _ in batch):
             if number not in images:
-                pixels = _read(stack, groups[number], normalise, len(plan.window))
                 classes = predictor.config.classes if probabilities else 0
-                images[number] = _OpenImage(pixels, len(plan.tiles), classes)
+                images[number] = _OpenImage(read(number), len(plan.tiles), classes)
         windows = np.stack([images[number].window(tile) for number, tile in batch])
         logits = predictor(windows)
         for (number, tile), tile_logits in zip(batch, logits, strict=True):
@@ -170,17 +170,42 @@ def predict_sections(
             following += 1
 
 
-def _read(
-    stack: Stack,
-    sections: NDArray[np.intp],
-    normalise: Callable[[NDArray[Any]], NDArray[np.float32]],
-    dims: int,
-) -> NDArray[np.float32]:
-    """Read a section ``(C, Y, X)`` or a volume ``(C, Z, Y, X)``."""
-    if dims == 2:
-        return normalise(stack.section(int(sections[0])))
-    planes = [normalise(stack.section(int(index))) for index in sections]
-    return np.stack(planes, axis=1)
+class _Reader:
+    """Reads what a network sees at once, normalised, each section as rarely as can be.
+
+    A volume is ``(C, Z, Y, X)``; a section ``(C, Y, X)`` has the channels of those
+    above and below it before and after its own.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        normalise: Callable[[NDArray[Any]], NDArray[np.float32]],
+        config: NetworkConfig,
+    ) -> None:
+        self._stack = stack
+        self._normalise = normalise
+        self._is_volume = config.dims == 3
+        self._seen = (
+            stack.seen_together(3)
+            if self._is_volume
+            else stack.neighbours(config.context)
+        )
+        self._known: dict[int, NDArray[np.float32]] = {}
+
+    def __call__(self, number: int) -> NDArray[np.float32]:
+        """Read volume or section `number`."""
+        seen = self._seen[number].tolist()
+        self._known = {index: self._section(index) for index in set(seen)}
+        planes = [self._known[index] for index in seen]
+        if self._is_volume:
+            self._known = {}
+            return np.stack(planes, axis=1)
+        return planes[0] if len(planes) == 1 else np.concatenate(planes)
+
+    def _section(self, index: int) -> NDArray[np.float32]:
+        known = self._known.get(index)
+        return self._normalise(self._stack.section(index)) if known is None else known
 
 
 class _OpenImage:
