@@ -165,5 +165,13 @@ def test_options_shared_with_the_network_are_the_same() -> None:
 
 def test_options_come_in_the_order_they_are_defined() -> None:
     names = [each.name for each in options(PredictionConfig)]
-    assert names == ["device", "precision", "tile"]
+    assert names == [
+        "device",
+        "precision",
+        "object_dims",
+        "object_threshold",
+        "seed_threshold",
+        "minimum_size",
+        "tile",
+    ]
     assert options(PredictionConfig(tile=64)) == options(PredictionConfig)

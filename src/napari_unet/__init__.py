@@ -20,9 +20,9 @@ if TYPE_CHECKING:
         TrainingError,
         UNetError,
     )
-    from napari_unet.evaluation import evaluate
+    from napari_unet.evaluation import evaluate, evaluate_objects
     from napari_unet.model import Model
-    from napari_unet.prediction import predict
+    from napari_unet.prediction import find_objects, predict
     from napari_unet.training import train
 
     __version__: str
@@ -39,6 +39,8 @@ __all__ = [
     "UNetError",
     "__version__",
     "evaluate",
+    "evaluate_objects",
+    "find_objects",
     "open_stack",
     "predict",
     "synthetic_em",
@@ -57,6 +59,8 @@ _MODULES = {
     "TrainingError": "errors",
     "UNetError": "errors",
     "evaluate": "evaluation",
+    "evaluate_objects": "evaluation",
+    "find_objects": "prediction",
     "open_stack": "data",
     "predict": "prediction",
     "synthetic_em": "data",

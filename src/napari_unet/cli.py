@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from napari_unet.console import Face
     from napari_unet.data import Stack
+    from napari_unet.evaluation.layout import Report
 
 MODEL = "run folder or .safetensors file"
 
@@ -130,10 +131,13 @@ def _add_predict(commands: Any) -> None:
         "--out",
         type=Path,
         required=True,
-        help="folder for <stem>.labels.tif and <stem>.prob.tif",
+        help="folder for <stem>.labels.tif, <stem>.prob.tif and <stem>.objects.tif",
     )
     parser.add_argument(
         "--probabilities", action="store_true", help="write probabilities as well"
+    )
+    parser.add_argument(
+        "--objects", action="store_true", help="write numbered objects as well"
     )
     flags.add_overwrite(parser, "replace results that are in that folder")
     flags.add_image_flags(parser)
@@ -179,20 +183,22 @@ def _predict_one(
         given.out,
         config,
         probabilities=given.probabilities,
+        objects=given.objects,
         overwrite=given.overwrite,
         should_stop=should_stop,
     )
     last = show(events, _face(given), path.name)
     if isinstance(last, PredictionFinished):
-        _say(given, "\n".join(filter(None, [last.labels, last.probabilities])))
+        files = [last.labels, last.probabilities, last.objects]
+        _say(given, "\n".join(filter(None, files)))
 
 
 def _refuse_same_output(given: argparse.Namespace) -> None:
-    from napari_unet.prediction.output import output_paths
+    from napari_unet.prediction.output import output_path
 
     seen: dict[Path, Path] = {}
     for path in given.input:
-        labels, _ = output_paths(path.name, given.out)
+        labels = output_path(path.name, given.out, "labels")
         if labels in seen:
             raise ConfigError(
                 f"{seen[labels]} and {path} would both be written to {labels}: predict "
@@ -219,6 +225,18 @@ def _add_evaluate(commands: Any) -> None:
         action=argparse.BooleanOptionalAction,
         help="score membranes by V_rand and V_info (default: when there are 2 classes)",
     )
+    parser.add_argument(
+        "--objects",
+        action="store_true",
+        help="score objects, of which both hold the numbers",
+    )
+    parser.add_argument(
+        "--object-dims",
+        type=int,
+        choices=(2, 3),
+        default=2,
+        help="3 when objects go through sections (default: 2)",
+    )
     flags.add_sections(parser)
     flags.add_output_flags(parser)
 
@@ -227,24 +245,33 @@ def _evaluate(given: argparse.Namespace) -> int:
     from rich.console import Console
 
     from napari_unet.data import open_stack
-    from napari_unet.evaluation import evaluate
 
     truth = _open(given.truth, given)
     prediction = open_stack(given.prediction)
     if prediction.n_sections != truth.n_sections:
         prediction = _select(prediction, given)
-    scores = evaluate(
+    scores = _scores(given, prediction, truth)
+    if given.json:
+        _write(json.dumps(scores.to_dict()))
+    elif not given.quiet:
+        Console().print(scores.table())
+    return 0
+
+
+def _scores(given: argparse.Namespace, prediction: Stack, truth: Stack) -> Report:
+    from napari_unet.evaluation import evaluate, evaluate_objects
+
+    if given.objects:
+        return evaluate_objects(
+            prediction, truth, dims=given.object_dims, ignore=given.ignore
+        )
+    return evaluate(
         prediction,
         truth,
         ignore=given.ignore,
         membranes=given.membranes,
         cell_value=given.cell_value,
     )
-    if given.json:
-        _write(json.dumps(scores.to_dict()))
-    elif not given.quiet:
-        Console().print(scores.table())
-    return 0
 
 
 def _add_info(commands: Any) -> None:

@@ -390,7 +390,36 @@ class TrainingConfig(ComputeConfig):
 
 
 @dataclass(frozen=True)
-class PredictionConfig(ComputeConfig):
+class ObjectConfig(Config):
+    """How objects are found in what a network predicts."""
+
+    object_dims: int = option(
+        2,
+        "2 for objects of each section, 3 for objects that go through sections.",
+        minimum=2,
+        maximum=3,
+    )
+    object_threshold: float = option(
+        0.5,
+        "Probability above which a pixel belongs to an object, or for a distance map "
+        "the distance.",
+        minimum=0,
+        maximum=1000,
+    )
+    seed_threshold: float = option(
+        0.5,
+        "By how much the inside of an object is more probable than its border where it "
+        "grows from, or for a distance map by how much its maximum stands out.",
+        minimum=0,
+        maximum=1000,
+    )
+    minimum_size: int = option(
+        0, "Pixels below which an object is left out.", minimum=0
+    )
+
+
+@dataclass(frozen=True)
+class PredictionConfig(ObjectConfig, ComputeConfig):
     """Everything a prediction can be told."""
 
     tile: int | None = option(

@@ -183,12 +183,13 @@ class PredictionFinished(Event):
 
     Attributes
     ----------
-    labels, probabilities : str or None
+    labels, probabilities, objects : str or None
         The files written.
     """
 
     labels: str | None = None
     probabilities: str | None = None
+    objects: str | None = None
 
 
 @dataclass(frozen=True)

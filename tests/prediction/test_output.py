@@ -21,9 +21,9 @@ from napari_unet.errors import (
 from napari_unet.events import PredictionFinished, TilesDone
 from napari_unet.model import Model
 from napari_unet.networks import build_network
-from napari_unet.prediction import output as output_module
-from napari_unet.prediction import predict_to_files
-from napari_unet.prediction.output import ArraySink, output_paths
+from napari_unet.prediction import predict_to_files, section_writer
+from napari_unet.prediction.objects import find_objects
+from napari_unet.prediction.output import ArraySink, output_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -165,7 +165,7 @@ def test_wrong_input_is_told() -> None:
         predict(random_model(), image(20, 20, 3), axes="YXC")
     with pytest.raises(StackFormatError, match="axes="):
         predict(random_model(), image(20, 20, 3))
-    with pytest.raises(ConfigError, match="labels, probabilities or both"):
+    with pytest.raises(ConfigError, match="labels, probabilities, both or objects"):
         predict(random_model(), image(9, 9), output="mask")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="tile is 4"):
         predict(random_model(), image(9, 9), tile=4)
@@ -223,6 +223,48 @@ def test_without_probabilities_there_is_one_file(tmp_path: Path) -> None:
     *_, last = predict_to_files(random_model(), stack, out, CONFIG)
     assert last == PredictionFinished(str(out / "cells.labels.tif"), None)
     assert names(out) == ["cells.labels.tif"]
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_objects_are_those_of_the_probabilities(tmp_path: Path, dims: int) -> None:
+    model = random_model(Classes((0, 255), names=("background", "foreground")))
+    stack, out = stack_file(tmp_path), tmp_path / "out"
+    shares = predict(model, stack, output="probabilities", precision="fp32")
+    threshold = float(np.median(shares[:, 1]))
+    told = {"object_dims": dims, "object_threshold": threshold, "minimum_size": 3}
+    config = PredictionConfig("cpu", "fp32", **told)
+    *_, last = predict_to_files(model, stack, out, config, objects=True)
+    assert last == PredictionFinished(
+        str(out / "cells.labels.tif"), None, str(out / "cells.objects.tif")
+    )
+    assert names(out) == ["cells.labels.tif", "cells.objects.tif"]
+    objects = open_stack(last.objects)
+    assert (objects.axes, objects.unit, objects.dtype) == ("ZYX", "nm", np.int32)
+    found = np.asarray(objects)
+    by_call = predict(model, stack, output="objects", precision="fp32", **told)
+    np.testing.assert_array_equal(found, by_call)
+    if dims == 3:
+        np.testing.assert_array_equal(
+            found, find_objects(shares.swapaxes(0, 1), **told)
+        )
+    else:
+        del told["object_dims"]
+        first = find_objects(shares[0], **told)
+        np.testing.assert_array_equal(found[0], first)
+        assert set(np.unique(found[1])) & set(np.unique(first)) == {0}
+    assert found.max() > 1
+
+
+def test_objects_need_to_be_told_among_classes(tmp_path: Path) -> None:
+    events = predict_to_files(
+        random_model(Classes((1, 2, 3, 4))),
+        stack_file(tmp_path),
+        tmp_path,
+        objects=True,
+    )
+    with pytest.raises(ConfigError, match=r"4 classes \(1, 2, 3, 4\)"):
+        next(events)
+    assert names(tmp_path) == ["cells.ome.tif"]
 
 
 @pytest.mark.parametrize("axes", ["YX", "TZYX", "YXC"])
@@ -342,7 +384,7 @@ def test_full_disk_is_told_and_leaves_nothing(
         total = 40 if ".labels." in path.name else 80
         return write_stack(path, until_full(), **options)
 
-    monkeypatch.setattr(output_module, "write_stack", full)
+    monkeypatch.setattr(section_writer, "write_stack", full)
     with pytest.raises(UNetError, match="No space left on device") as caught:
         list(
             predict_to_files(
@@ -372,8 +414,7 @@ def test_wrong_channels_leave_nothing(tmp_path: Path) -> None:
     ],
 )
 def test_names_of_results(name: str, stem: str) -> None:
-    paths = output_paths(name, Path("out"))
-    assert [path.name for path in paths] == [f"{stem}.labels.tif", f"{stem}.prob.tif"]
+    assert output_path(name, Path("out"), "prob") == Path("out") / f"{stem}.prob.tif"
 
 
 def test_sections_go_to_their_place_in_arrays() -> None:

@@ -1,10 +1,12 @@
-"""Overlap scores per class, the ISBI membrane scores, and the report on a stack."""
+"""Overlap per class, the ISBI membrane scores, objects, and the reports on them."""
 
 from napari_unet.evaluation.membranes import (
     THRESHOLDS,
     MembraneScores,
     score_membranes,
 )
+from napari_unet.evaluation.object_report import ObjectEvaluation, evaluate_objects
+from napari_unet.evaluation.objects import ObjectScores, score_objects
 from napari_unet.evaluation.overlap import (
     ClassScores,
     OverlapScores,
@@ -20,11 +22,15 @@ __all__ = [
     "ClassScores",
     "Evaluation",
     "MembraneScores",
+    "ObjectEvaluation",
+    "ObjectScores",
     "OverlapScores",
     "comparison_picture",
     "count_confusion",
     "evaluate",
+    "evaluate_objects",
     "overlap_scores",
     "score_membranes",
+    "score_objects",
     "score_overlap",
 ]

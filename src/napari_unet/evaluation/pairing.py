@@ -9,12 +9,13 @@ import numpy as np
 
 from napari_unet.data.classes import MAX_CLASSES, Classes
 from napari_unet.data.masks import check_pair, count_values, too_many_values
+from napari_unet.data.stack import Stack, as_stack
 from napari_unet.errors import MaskError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from pathlib import Path
 
-    from napari_unet.data.stack import Stack
+    from numpy.typing import ArrayLike, NDArray
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,11 @@ class Pair:
     def truth_labels(self, index: int) -> NDArray[np.uint8]:
         """Return the true class indices of a section, (Y, X)."""
         return self.classes.encode(self.truth.section(index)[0])
+
+
+def named_stack(given: Stack | str | Path | ArrayLike, name: str) -> Stack:
+    """Make a stack of what was given, to be called `name` if it has no name."""
+    return given if isinstance(given, Stack) else as_stack(given, name=name)
 
 
 def pair_up(prediction: Stack, truth: Stack, ignore: int | None = None) -> Pair:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_unet.data.classes import IGNORE
-from napari_unet.data.stack import Stack, as_stack
 from napari_unet.errors import MaskError
+from napari_unet.evaluation.auc import area_under_curve, count_shares
+from napari_unet.evaluation.layout import figure, heading, plain_text
 from napari_unet.evaluation.membranes import (
     THRESHOLDS,
     MembraneScores,
@@ -21,7 +21,7 @@ from napari_unet.evaluation.overlap import (
     count_confusion,
     overlap_scores,
 )
-from napari_unet.evaluation.pairing import pair_up
+from napari_unet.evaluation.pairing import named_stack, pair_up
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
+    from napari_unet.data.stack import Stack
     from napari_unet.evaluation.pairing import Pair
 
 
@@ -49,6 +50,9 @@ class Evaluation:
         Rand and information scores, when they were asked for or there are two classes.
     cell_value : int or None
         The mask value that was taken for cell in `membranes`.
+    auc : dict of str to float, or None
+        Area under the ROC curve of each class against the others, where probabilities
+        were given; None for a class that the truth holds nowhere or everywhere.
     remarks : tuple of str
         What a reader of the scores should know.
     """
@@ -59,6 +63,7 @@ class Evaluation:
     overlap: OverlapScores
     membranes: MembraneScores | None = None
     cell_value: int | None = None
+    auc: dict[str, float | None] | None = None
     remarks: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -70,6 +75,7 @@ class Evaluation:
             "overlap": self.overlap.to_dict(),
             "membranes": self.membranes.to_dict() if self.membranes else None,
             "cell_value": self.cell_value,
+            "auc": self.auc,
             "remarks": list(self.remarks),
         }
 
@@ -78,49 +84,46 @@ class Evaluation:
         from rich.console import Group
         from rich.text import Text
 
-        sections, rows, columns = self.shape
-        heading = (
-            f"{self.prediction} against {self.truth}: "
-            f"{sections} section{'s' if sections > 1 else ''} of {rows} × {columns}"
-        )
         accuracy = (
             f"Pixel accuracy {self.overlap.accuracy:.4f} "
             f"over {self.overlap.n_pixels:,} pixels."
         )
-        parts: list[RenderableType] = [Text(heading, style="bold")]
-        parts += [_overlap_table(self.overlap), Text(accuracy)]
+        parts: list[RenderableType] = [
+            heading(self.prediction, self.truth, self.shape),
+            _overlap_table(self.overlap, self.auc),
+            Text(accuracy),
+        ]
         if self.membranes:
             parts += [_membrane_table(self.membranes, self.cell_value)]
         return Group(*parts, *(Text(remark) for remark in self.remarks))
 
     def text(self, width: int = 88) -> str:
         """Return the table as plain text, for a file."""
-        from rich.console import Console
-
-        page = io.StringIO()
-        console = Console(file=page, width=width, color_system=None)
-        console.print(self.table())
-        return "\n".join(line.rstrip() for line in page.getvalue().splitlines()) + "\n"
+        return plain_text(self.table(), width)
 
 
-def _overlap_table(overlap: OverlapScores) -> Table:
+def _overlap_table(
+    overlap: OverlapScores, auc: dict[str, float | None] | None
+) -> Table:
     from rich import box
     from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, show_footer=True)
     table.add_column("class", footer="mean")
-    for heading, mean in (
+    for title, mean in (
         ("IoU", f"{overlap.mean_iou:.4f}"),
         ("Dice", f"{overlap.mean_dice:.4f}"),
         ("precision", ""),
         ("recall", ""),
+        *([("AUC", "")] if auc else []),
         ("pixels in truth", ""),
     ):
-        table.add_column(heading, footer=mean, justify="right")
+        table.add_column(title, footer=mean, justify="right")
     for scores in overlap.classes:
-        shares = (scores.iou, scores.dice, scores.precision, scores.recall)
-        cells = ["–" if share is None else f"{share:.4f}" for share in shares]
+        shares = [scores.iou, scores.dice, scores.precision, scores.recall]
+        shares += [auc[scores.name]] if auc else []
+        cells = map(figure, shares)
         table.add_row(escape(scores.name), *cells, f"{scores.support:,}")
     return table
 
@@ -181,8 +184,8 @@ def evaluate(
     >>> evaluate(truth, truth).overlap.mean_iou
     1.0
     """
-    prediction = _as_stack(prediction, "The prediction")
-    truth = _as_stack(truth, "The truth")
+    prediction = named_stack(prediction, "The prediction")
+    truth = named_stack(truth, "The truth")
     pair = pair_up(prediction, truth, ignore)
     classes = pair.classes
     confusion = np.zeros((classes.n, classes.n), dtype=np.int64)
@@ -205,12 +208,9 @@ def evaluate(
         overlap=overlap,
         membranes=_score_cells(pair, cell) if membranes else None,
         cell_value=cell_value if membranes else None,
+        auc=_areas(pair) if pair.channels else None,
         remarks=_remarks(confusion, classes.names),
     )
-
-
-def _as_stack(given: Stack | str | Path | ArrayLike, name: str) -> Stack:
-    return given if isinstance(given, Stack) else as_stack(given, name=name)
 
 
 def _count(pair: Pair, index: int) -> NDArray[np.int64]:
@@ -223,6 +223,20 @@ def _count(pair: Pair, index: int) -> NDArray[np.int64]:
             "are annotated. A prediction needs a class there; check the ignore value."
         )
     return count_confusion(labels, truth, pair.classes.n)
+
+
+def _areas(pair: Pair) -> dict[str, float | None]:
+    """Return the area under the ROC curve of each class against the others."""
+    counts = [np.zeros((2, 1), np.int64)] * pair.classes.n
+    for index in range(pair.truth.n_sections):
+        truth = pair.truth_labels(index)
+        scored = truth != IGNORE
+        for number in range(pair.classes.n):
+            shares = pair.probability(index, number)[scored]
+            counts[number] = counts[number] + count_shares(
+                shares, truth[scored] == number
+            )
+    return dict(zip(pair.classes.names, map(area_under_curve, counts), strict=True))
 
 
 def _score_cells(pair: Pair, cell: int) -> MembraneScores:

@@ -7,15 +7,22 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from napari_unet.prediction.engine import predict_events
+    from napari_unet.prediction.objects import find_objects
     from napari_unet.prediction.output import predict, predict_to_files
 
-__all__ = ["predict", "predict_events", "predict_to_files"]
+_ROOMS = {
+    "find_objects": "objects",
+    "predict": "output",
+    "predict_events": "engine",
+    "predict_to_files": "output",
+}
+
+__all__ = ["find_objects", "predict", "predict_events", "predict_to_files"]
 
 
 def __getattr__(name: str) -> object:
     """Load a name when it is first used, so that the tile plan needs no torch."""
-    if name not in __all__:
+    if name not in _ROOMS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    room = "engine" if name == "predict_events" else "output"
-    value: object = getattr(import_module(f"{__name__}.{room}"), name)
+    value: object = getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)
     return value

@@ -3,37 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-import math
-import queue
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from napari_unet.config import PredictionConfig
 from napari_unet.data.stack import Stack, as_stack
-from napari_unet.data.write import write_stack
 from napari_unet.errors import ConfigError, OutputExistsError
 from napari_unet.events import Event, PredictionFinished
 from napari_unet.model import Model
 from napari_unet.prediction.engine import predict_events
+from napari_unet.prediction.objects import ObjectFinder, roles
+from napari_unet.prediction.section_writer import AbandonedError, SectionWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-    from types import TracebackType
 
     from numpy.typing import ArrayLike, NDArray
-
-_WAITING = 2  # sections that may wait for the disk before the network has to
 
 
 def predict(
     model: Model | str | Path,
     image: Stack | str | Path | ArrayLike,
     *,
-    output: Literal["labels", "probabilities", "both"] = "labels",
+    output: Literal["labels", "probabilities", "both", "objects"] = "labels",
     axes: str | None = None,
     on_event: Callable[[Event], None] = lambda event: None,
     **options: Any,
@@ -47,7 +41,7 @@ def predict(
     image : array, Stack, str or Path
         Pixels such as ``(Y, X)`` or ``(Z, Y, X)``, or a file; any number type, with
         the channels that the model expects.
-    output : {"labels", "probabilities", "both"}
+    output : {"labels", "probabilities", "both", "objects"}
     axes : str, optional
         The axes of `image`, one letter per dimension out of ``TZCYX``; read from a
         file, and told from the shape where that is clear.
@@ -64,6 +58,8 @@ def predict(
     probabilities : ndarray of float32
         The same shape with an axis for the classes before the last two, in class
         order: ``(Z, C, Y, X)``.
+    objects : ndarray of int32, shape of the image without channels
+        The number of the object each pixel belongs to, or 0; see `find_objects`.
 
     Raises
     ------
@@ -72,31 +68,38 @@ def predict(
     ModelError
         If the model cannot be read, or expects other channels.
     ConfigError
-        If an option is out of range.
+        If an option is out of range, or it is unclear which class is an object.
 
     Examples
     --------
     >>> labels = predict("runs/membranes", image)  # doctest: +SKIP
     """
-    if output not in ("labels", "probabilities", "both"):
+    if output not in ("labels", "probabilities", "both", "objects"):
         raise ConfigError(
-            f"output is {output!r}, but it must be labels, probabilities or both."
+            f"output is {output!r}, but it must be labels, probabilities, both or "
+            "objects."
         )
     if not isinstance(model, Model):
         model = Model.load(model)
     stack = as_stack(image, axes=axes)
-    shape, with_classes = result_shapes(model, stack)
-    labels = np.empty(shape, model.classes.dtype)
-    shares = None if output == "labels" else np.empty(with_classes, np.float32)
-    sink = ArraySink(labels, shares)
     config = PredictionConfig.from_dict(options)
+    shape, with_classes = result_shapes(model, stack)
+    sink: ArraySink | ObjectSink
+    if output == "objects":
+        sink = ObjectSink(
+            np.empty(shape, np.int32), object_finder(model, stack, config)
+        )
+    else:
+        shares = None if output == "labels" else np.empty(with_classes, np.float32)
+        sink = ArraySink(np.empty(shape, model.classes.dtype), shares)
     for event in predict_events(
-        model, stack, config, sink, probabilities=shares is not None
+        model, stack, config, sink, probabilities=output != "labels"
     ):
         on_event(event)
-    labels = _in_image_order(labels, stack)
-    if shares is None:
+    labels = _in_image_order(sink.labels, stack)
+    if isinstance(sink, ObjectSink) or sink.probabilities is None:
         return labels
+    shares = sink.probabilities
     return shares if output == "probabilities" else (labels, shares)
 
 
@@ -121,20 +124,50 @@ class ArraySink:
     def __init__(
         self, labels: NDArray[Any], probabilities: NDArray[np.float32] | None
     ) -> None:
-        self._labels = labels.reshape(-1, *labels.shape[-2:])
-        self._probabilities = (
-            None
-            if probabilities is None
-            else probabilities.reshape(-1, *probabilities.shape[-3:])
-        )
+        self.labels = labels
+        self.probabilities = probabilities
 
     def __call__(
         self, index: int, labels: NDArray[Any], probabilities: NDArray[Any] | None
     ) -> None:
         """Store section `index`."""
-        self._labels[index] = labels
-        if self._probabilities is not None and probabilities is not None:
-            self._probabilities[index] = probabilities
+        _sections(self.labels)[index] = labels
+        if self.probabilities is not None and probabilities is not None:
+            shape = self.probabilities.shape
+            self.probabilities.reshape(-1, *shape[-3:])[index] = probabilities
+
+
+class ObjectSink:
+    """Stores the numbered objects of each section in an array of the labels' shape."""
+
+    def __init__(self, labels: NDArray[np.int32], finder: ObjectFinder) -> None:
+        self.labels = labels
+        self._finder = finder
+        self._stored = 0
+
+    def __call__(
+        self, index: int, labels: NDArray[Any], probabilities: NDArray[Any] | None
+    ) -> None:
+        """Take section `index`; the sections come in order."""
+        assert probabilities is not None
+        for plane in self._finder(probabilities):
+            _sections(self.labels)[self._stored] = plane
+            self._stored += 1
+
+
+def _sections(pixels: NDArray[Any]) -> NDArray[Any]:
+    return pixels.reshape(-1, *pixels.shape[-2:])
+
+
+def object_finder(model: Model, stack: Stack, config: PredictionConfig) -> ObjectFinder:
+    """Return what finds the objects in a stack that `model` predicts.
+
+    Raises
+    ------
+    ConfigError
+        If it is unclear which class is an object, or they cannot be of volumes.
+    """
+    return ObjectFinder(stack, roles(model.classes.n, model.classes.names), config)
 
 
 def _in_image_order(labels: NDArray[Any], stack: Stack) -> NDArray[Any]:
@@ -149,13 +182,15 @@ def predict_to_files(
     config: PredictionConfig | None = None,
     *,
     probabilities: bool = False,
+    objects: bool = False,
     overwrite: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Event]:
-    """Predict a stack into ``<stem>.labels.tif`` and ``<stem>.prob.tif``.
+    """Predict a stack into ``<stem>.labels.tif`` and, as wanted, two files more.
 
-    The files appear when they are complete, with the image's axes, pixel size and
-    unit. Memory does not grow with the number of sections.
+    These are ``<stem>.prob.tif`` and ``<stem>.objects.tif``. The files appear when they
+    are complete, with the image's axes, pixel size and unit. Memory does not grow with
+    the number of sections, except for objects in 3 dimensions, which need a volume.
 
     Yields
     ------
@@ -168,51 +203,62 @@ def predict_to_files(
         Before anything is computed, if a file is there and `overwrite` is false.
     ModelError
         If the stack does not have the channels that the model expects.
+    ConfigError
+        If it is unclear which class is an object, or they cannot be of volumes.
     """
-    paths = output_paths(stack.source.name if stack.source else stack.name, folder)
-    if not probabilities:
-        paths = paths[:1]
-    check_absent(paths, overwrite=overwrite)
+    config = config or PredictionConfig()
+    kinds = ["labels"] + ["prob"] * probabilities + ["objects"] * objects
+    name = stack.source.name if stack.source else stack.name
+    paths = {kind: output_path(name, folder, kind) for kind in kinds}
+    check_absent(list(paths.values()), overwrite=overwrite)
+    finder = object_finder(model, stack, config) if objects else None
     try:
         with contextlib.ExitStack() as files:
-            writers = [
-                files.enter_context(_SectionWriter(path, **how, overwrite=overwrite))
-                for path, how in zip(paths, _file_options(model, stack), strict=False)
-            ]
+            writers = {
+                kind: files.enter_context(
+                    SectionWriter(
+                        path, **_file_options(model, stack, kind), overwrite=overwrite
+                    )
+                )
+                for kind, path in paths.items()
+            }
 
             def write(index: int, labels: Any, shares: Any) -> None:
-                for writer, planes in zip(writers, ([labels], shares), strict=False):
-                    for plane in planes:
+                found = finder(shares) if finder else ()
+                planes = {"labels": [labels], "prob": shares, "objects": found}
+                for kind, writer in writers.items():
+                    for plane in planes[kind]:
                         writer.put(plane)
 
             finished = False
             for event in predict_events(
                 model,
                 stack,
-                config or PredictionConfig(),
+                config,
                 write,
-                probabilities=probabilities,
+                probabilities=probabilities or objects,
                 should_stop=should_stop,
             ):
                 finished = isinstance(event, PredictionFinished)
                 if not finished:
                     yield event
             if not finished:
-                raise _AbandonedError
-            for writer in writers:  # both results appear, or none
+                raise AbandonedError
+            for writer in writers.values():  # all results appear, or none
                 writer.wait()
-    except _AbandonedError:
+    except AbandonedError:
         return
-    yield PredictionFinished(*map(str, paths))
+    written = {kind: str(path) for kind, path in paths.items()}
+    yield PredictionFinished(*map(written.get, ("labels", "prob", "objects")))
 
 
-def output_paths(name: str, folder: Path) -> list[Path]:
-    """Return the files for labels and for probabilities of an image of that name."""
+def output_path(name: str, folder: Path, kind: str) -> Path:
+    """Return the file for a result, such as the labels, of an image of that name."""
     stem = name or "prediction"
     for ending in (".tiff", ".tif", ".png", ".npy", ".stk", ".ome"):
         if stem.lower().endswith(ending):
             stem = stem[: -len(ending)]
-    return [folder / f"{stem}.{kind}.tif" for kind in ("labels", "prob")]
+    return folder / f"{stem}.{kind}.tif"
 
 
 def check_absent(paths: list[Path], *, overwrite: bool) -> None:
@@ -225,98 +271,24 @@ def check_absent(paths: list[Path], *, overwrite: bool) -> None:
         )
 
 
-def _file_options(model: Model, stack: Stack) -> list[dict[str, Any]]:
-    """Return how labels and probabilities are to be written."""
+def _file_options(model: Model, stack: Stack, kind: str) -> dict[str, Any]:
+    """Return how labels, probabilities or objects are to be written."""
     axes, shape = result_shape(stack)
-    size = {axis: stack.pixel_size[axis] for axis in axes if axis in stack.pixel_size}
-    labels = {
+    options = {
         "shape": shape,
         "axes": axes,
-        "dtype": model.classes.dtype,
-        "pixel_size": size,
+        "dtype": np.int32 if kind == "objects" else model.classes.dtype,
+        "pixel_size": {
+            axis: stack.pixel_size[axis] for axis in axes if axis in stack.pixel_size
+        },
         "unit": stack.unit,
     }
-    probabilities = {
-        **labels,
+    if kind != "prob":
+        return options
+    return {
+        **options,
         "shape": (*shape[:-2], model.classes.n, *shape[-2:]),
         "axes": f"{axes[:-2]}CYX",
         "dtype": "float32",
         "channel_names": [str(value) for value in model.classes.values],
     }
-    return [labels, probabilities]
-
-
-class _AbandonedError(Exception):
-    """The prediction was stopped; what is written so far is to vanish."""
-
-
-class _SectionWriter:
-    """A TIFF file that planes are put into; it compresses them in its own thread."""
-
-    def __init__(self, path: Path, **options: Any) -> None:
-        self._queue: queue.Queue[NDArray[Any] | None] = queue.Queue(_WAITING)
-        self._count = math.prod(options["shape"][:-2])
-        self._written = threading.Event()
-        self._abandoned = threading.Event()
-        self._pool = ThreadPoolExecutor(1)
-        self._writing = self._pool.submit(write_stack, path, self._planes(), **options)
-
-    def __enter__(self) -> _SectionWriter:
-        return self
-
-    def put(self, plane: NDArray[Any] | None) -> None:
-        """Add a plane; waits while the disk is behind.
-
-        Raises
-        ------
-        Exception
-            Whatever ended the writing early, such as a full disk.
-        """
-        while True:
-            try:
-                self._queue.put(plane, timeout=0.2)
-                return
-            except queue.Full:
-                if self._writing.done():
-                    self._writing.result()
-
-    def wait(self) -> None:
-        """Wait until all planes are written and the file lacks only its name.
-
-        Raises
-        ------
-        Exception
-            Whatever ended the writing early.
-        """
-        while not self._written.wait(timeout=0.2):
-            if self._writing.done():
-                self._writing.result()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Finish the file, or remove it when an error ended the prediction."""
-        try:
-            if error is None:
-                self.put(None)
-                self._writing.result()
-        finally:  # a second Ctrl-C, too, must not leave a thread that waits for ever
-            self._abandoned.set()
-            self._pool.shutdown()
-
-    def _planes(self) -> Iterator[NDArray[Any]]:
-        for _ in range(self._count):
-            plane = self._get()
-            assert plane is not None
-            yield plane
-        self._written.set()
-        self._get()
-
-    def _get(self) -> NDArray[Any] | None:
-        while not self._abandoned.is_set():
-            with contextlib.suppress(queue.Empty):
-                return self._queue.get(timeout=0.2)
-        raise _AbandonedError

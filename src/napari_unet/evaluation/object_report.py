@@ -1,0 +1,155 @@
+"""The report on predicted objects: two stacks of numbers in, scores and a table out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.data.masks import check_pair
+from napari_unet.evaluation.layout import figure, heading, plain_text
+from napari_unet.evaluation.objects import ObjectScores, score_objects
+from napari_unet.evaluation.pairing import named_stack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import ArrayLike, NDArray
+    from rich.console import RenderableType
+    from rich.table import Table
+
+    from napari_unet.data.stack import Stack
+
+
+@dataclass(frozen=True)
+class ObjectEvaluation:
+    """All scores of one prediction of objects.
+
+    Attributes
+    ----------
+    prediction, truth : str
+        What was compared: file, layer or array.
+    shape : (int, int, int)
+        Sections, rows and columns.
+    dims : int
+        2 where each section has its own objects, 3 where they go through sections.
+    objects : ObjectScores
+    """
+
+    prediction: str
+    truth: str
+    shape: tuple[int, int, int]
+    dims: int
+    objects: ObjectScores
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain dicts, lists and numbers, as JSON takes them."""
+        return {
+            "prediction": self.prediction,
+            "truth": self.truth,
+            "shape": list(self.shape),
+            "dims": self.dims,
+            "objects": self.objects.to_dict(),
+        }
+
+    def table(self) -> RenderableType:
+        """Return the scores for a rich console."""
+        from rich.console import Group
+        from rich.text import Text
+
+        counts = (
+            f"{self.objects.predicted:,} objects predicted, {self.objects.true:,} in "
+            f"the truth; mean AP {self.objects.mean_ap:.4f}."
+        )
+        return Group(
+            heading(self.prediction, self.truth, self.shape),
+            _matches_table(self.objects),
+            Text(counts),
+        )
+
+    def text(self, width: int = 88) -> str:
+        """Return the table as plain text, for a file."""
+        return plain_text(self.table(), width)
+
+
+def _matches_table(scores: ObjectScores) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    columns = ("IoU ≥", "AP", "by image", "precision", "recall", "F1", "mean IoU")
+    for column in (*columns, "TP", "FP", "FN"):
+        table.add_column(column, justify="right")
+    for each in scores.matches:
+        shares = (
+            *(each.ap, each.ap_by_image, each.precision, each.recall),
+            *(each.f1, each.mean_iou),
+        )
+        counts = (each.matched, each.added, each.missed)
+        cells = *map(figure, shares), *(f"{count:,}" for count in counts)
+        table.add_row(f"{each.threshold:g}", *cells)
+    return table
+
+
+def evaluate_objects(
+    prediction: Stack | str | Path | ArrayLike,
+    truth: Stack | str | Path | ArrayLike,
+    *,
+    dims: int = 2,
+    ignore: int | None = None,
+) -> ObjectEvaluation:
+    """Score predicted objects against the true ones.
+
+    Parameters
+    ----------
+    prediction, truth : Stack, str, Path or array
+        One whole number per object and 0 around them, such as the ``.objects.tif`` of a
+        prediction. An array is one section, YX, or several, ZYX.
+    dims : int
+        2 where each section has its own objects, 3 where they go through the sections
+        of a volume, which is then held in memory.
+    ignore : int, optional
+        Number in the truth of pixels that are not scored; what was predicted there does
+        not count.
+
+    Raises
+    ------
+    MaskError
+        When the two do not fit together, hold no objects, or no numbers of objects.
+    StackFormatError
+        When a file cannot be read, or is no volume and `dims` is 3.
+
+    Examples
+    --------
+    >>> truth = np.array([[1, 1, 0, 2, 2]])
+    >>> evaluate_objects(truth, truth).objects.mean_ap
+    1.0
+    """
+    prediction = named_stack(prediction, "The prediction")
+    truth = named_stack(truth, "The truth")
+    check_pair(truth, prediction)
+    pairs = zip(_images(prediction, dims), _images(truth, dims), strict=True)
+    scored = (_without(*pair, ignore) for pair in pairs)
+    return ObjectEvaluation(
+        prediction=prediction.label,
+        truth=truth.label,
+        shape=(truth.n_sections, *truth.section_shape),
+        dims=dims,
+        objects=score_objects(scored),
+    )
+
+
+def _images(stack: Stack, dims: int) -> Iterator[NDArray[Any]]:
+    for sections in stack.seen_together(dims):
+        yield np.stack([stack.section(int(index))[0] for index in sections])
+
+
+def _without(
+    prediction: NDArray[Any], truth: NDArray[Any], ignore: int | None
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    if ignore is None:
+        return prediction, truth
+    scored = truth != ignore
+    return prediction * scored, truth * scored

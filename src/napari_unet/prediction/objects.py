@@ -1,0 +1,206 @@
+"""From probabilities, or a distance map, to numbered objects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import ndimage
+
+from napari_unet.config import ObjectConfig
+from napari_unet.errors import ConfigError, StackFormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from napari_unet.data.stack import Stack
+
+ROLES = ("background", "foreground", "border")
+"""What the classes are, in this order, where their names do not say it."""
+
+
+def find_objects(
+    predicted: ArrayLike, *, names: Sequence[str] = (), **options: Any
+) -> NDArray[np.int32]:
+    """Find the objects of one image or volume and give each a number.
+
+    With a class of borders, objects grow from where the foreground is surer than the
+    border, by a watershed, so that those which touch stay apart. With foreground alone,
+    each connected piece of it is an object. A distance map, as regression predicts it,
+    has a maximum in each object, from which it grows.
+
+    Parameters
+    ----------
+    predicted : array of float
+        Probabilities, (classes, Y, X) or (classes, Z, Y, X), of background, foreground
+        and, where there is one, border; or with one channel, the distance of each pixel
+        to the border of its object, (1, Y, X) or (1, Z, Y, X), 0 or less outside.
+    names : sequence of str
+        Names of the classes; those called background, foreground and border are used,
+        in any order.
+    **options
+        Any field of `napari_unet.config.ObjectConfig`, such as ``minimum_size=20``.
+
+    Returns
+    -------
+    array of int32, (Y, X) or (Z, Y, X)
+        The number of the object each pixel belongs to, from 1 without gaps; 0 where
+        there is none.
+
+    Raises
+    ------
+    StackFormatError
+        If the array has other dimensions.
+    ConfigError
+        If it cannot be told which class is which, or an option is out of range.
+
+    Examples
+    --------
+    >>> inside = np.array([[0.9, 0.8, 0.1, 0.7]])
+    >>> find_objects([1 - inside, inside])
+    array([[1, 1, 0, 2]], dtype=int32)
+    """
+    values = np.asarray(predicted)
+    if values.ndim not in (3, 4):
+        raise StackFormatError(
+            f"Objects are found in one image (classes, Y, X) or volume (classes, Z, Y, "
+            f"X) at a time, but the shape is {values.shape}."
+        )
+    config = ObjectConfig.from_dict({"object_dims": values.ndim - 1, **options})
+    return _find(values, roles(len(values), names), config)
+
+
+def roles(count: int, names: Sequence[str] = ()) -> tuple[int, ...]:
+    """Return the channels of foreground and border; none for a distance map.
+
+    Raises
+    ------
+    ConfigError
+        If neither the names nor the number of classes tell them.
+    """
+    known = [name.lower() for name in names]
+    if "foreground" in known:
+        return tuple(known.index(role) for role in ROLES[1:] if role in known)
+    if 1 <= count <= len(ROLES):
+        return tuple(range(1, count))
+    raise ConfigError(
+        f"There are {count} classes ({', '.join(names) or 'without names'}), so it is "
+        "unclear which of them are objects: give probabilities of background, "
+        "foreground and border, or name the classes so."
+    )
+
+
+def _find(
+    values: NDArray[Any], channels: tuple[int, ...], config: ObjectConfig
+) -> NDArray[np.int32]:
+    if not channels:
+        objects = _by_distance(values[0], config)
+    elif len(channels) == 1:
+        objects, _ = ndimage.label(values[channels[0]] > config.object_threshold)
+    else:
+        objects = _by_border(values[channels[0]], values[channels[1]], config)
+    return _drop_small(objects, config.minimum_size)
+
+
+def _by_border(
+    inside: NDArray[Any], border: NDArray[Any], config: ObjectConfig
+) -> NDArray[Any]:
+    """Grow objects from where they are surely inside over the borders between them."""
+    surplus = inside - border
+    mask = inside + border > config.object_threshold
+    return _grow(mask & (surplus > config.seed_threshold), surplus, mask)
+
+
+def _by_distance(distance: NDArray[Any], config: ObjectConfig) -> NDArray[Any]:
+    """Grow objects from the maxima that stand out by the threshold of seeds."""
+    from skimage.morphology import local_maxima, reconstruction
+
+    mask = distance > config.object_threshold
+    # The h-maxima transform: what rises less than h above the saddles is levelled.
+    height = np.where(mask, distance, config.object_threshold).astype(np.float64)
+    levelled = reconstruction(height - config.seed_threshold, height)
+    return _grow(mask & local_maxima(levelled, connectivity=1), height, mask)
+
+
+def _grow(
+    seeds: NDArray[np.bool_], height: NDArray[Any], mask: NDArray[np.bool_]
+) -> NDArray[Any]:
+    """Flood `mask` from the seeds, high places first; a piece without one is one."""
+    from skimage.segmentation import watershed
+
+    markers, count = ndimage.label(seeds)
+    pieces, n_pieces = ndimage.label(mask)
+    seeded = np.zeros(n_pieces + 1, bool)
+    seeded[pieces[seeds]] = True
+    markers += np.where(seeded[pieces] | ~mask, 0, pieces + count)
+    objects: NDArray[Any] = watershed(-height, markers, mask=mask)
+    return objects
+
+
+def _drop_small(objects: NDArray[Any], minimum: int) -> NDArray[np.int32]:
+    """Remove objects of fewer pixels, and number the others without gaps."""
+    kept = np.bincount(objects.ravel()) >= max(minimum, 1)
+    kept[0] = False
+    numbers = np.where(kept, np.cumsum(kept), 0).astype(np.int32)
+    return np.take(numbers, objects)
+
+
+class ObjectFinder:
+    """Numbers the objects of a stack whose sections come one after the other.
+
+    In two dimensions each section has its own objects; in three, those of a volume are
+    found when its last section has come. No number is given twice in a stack.
+
+    Parameters
+    ----------
+    stack : Stack
+        What is predicted.
+    channels : tuple of int
+        As `roles` gives them.
+    config : ObjectConfig
+
+    Raises
+    ------
+    StackFormatError
+        If objects of volumes are wanted of a stack that has none, or has their
+        sections interleaved.
+    """
+
+    def __init__(
+        self, stack: Stack, channels: tuple[int, ...], config: ObjectConfig
+    ) -> None:
+        self._channels = channels
+        self._config = config
+        self._waiting: list[NDArray[Any]] = []
+        self._highest = 0
+        groups = stack.seen_together(config.object_dims)
+        if (np.diff(groups.ravel()) != 1).any():
+            raise StackFormatError(
+                f"{stack.label} has the axes {stack.axes}, but objects of volumes are "
+                "found while the sections of one follow each other: give a stack with "
+                "Z after the other axes, or find objects in 2 dimensions."
+            )
+        self._depth = groups.shape[1]
+
+    def __call__(self, section: NDArray[Any]) -> NDArray[np.int32]:
+        """Take the prediction of a section, (classes, Y, X); return what is finished.
+
+        Returns
+        -------
+        array of int32, shape (sections, Y, X)
+            Without any section while a volume is not complete.
+        """
+        self._waiting.append(section)
+        if len(self._waiting) < self._depth:
+            return np.empty((0, *section.shape[1:]), np.int32)
+        volume, self._waiting = np.stack(self._waiting, axis=1), []
+        if self._config.object_dims == 2:
+            objects = _find(volume[:, 0], self._channels, self._config)[None]
+        else:
+            objects = _find(volume, self._channels, self._config)
+        count = int(objects.max(initial=0))
+        objects[objects > 0] += self._highest
+        self._highest += count
+        return objects

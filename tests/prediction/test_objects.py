@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_unet.config import ObjectConfig
+from napari_unet.data import Stack
+from napari_unet.errors import ConfigError, StackFormatError
+from napari_unet.evaluation.objects import score_objects
+from napari_unet.prediction.objects import ObjectFinder, find_objects, roles
+
+
+def shares(*rows):
+    """Probabilities of foreground (and border) of a line, with the background's."""
+    known = np.array(rows, float)[:, None]
+    return np.concatenate([1 - known.sum(0, keepdims=True), known])
+
+
+def discs(*centres, radius=8, shape=(40, 60)):
+    """The distance of each pixel to the border of its disc, and the discs."""
+    points = np.indices(shape)
+    gaps = np.array([np.hypot(*(points.T - np.array(c)).T) for c in centres])
+    objects = np.where(gaps.min(0) < radius, gaps.argmin(0) + 1, 0)
+    return np.maximum(radius - gaps.min(0), 0), objects
+
+
+def test_pieces_of_foreground():
+    found = find_objects(shares([0.9, 0.6, 0.5, 0.7, 0.1, 0.8]))
+    assert found.dtype == np.int32
+    assert found.tolist() == [[1, 1, 0, 2, 0, 3]]  # more than the threshold, not equal
+    higher = find_objects(shares([0.9, 0.6, 0.5, 0.7, 0.1, 0.8]), object_threshold=0.75)
+    assert higher.tolist() == [[1, 0, 0, 0, 0, 2]]
+
+
+def test_corners_do_not_connect():
+    pieces = np.array([[[0.1, 0.9], [0.9, 0.1]], [[0.9, 0.1], [0.1, 0.9]]])
+    assert find_objects(pieces).max() == 2
+
+
+def test_a_border_separates_what_touches():
+    inside = [0.0, 0.9, 0.9, 0.1, 0.2, 0.9, 0.1]
+    border = [0.1, 0.1, 0.1, 0.9, 0.7, 0.1, 0.6]
+    assert find_objects(shares(inside, border)).tolist() == [[0, 1, 1, 1, 2, 2, 2]]
+    assert find_objects(shares(inside)).tolist() == [[0, 1, 1, 0, 0, 2, 0]]
+
+
+def test_an_object_without_a_seed_is_not_lost():
+    inside = [0.9, 0.0, 0.4, 0.0, 0.4, 0.0]
+    border = [0.0, 0.0, 0.6, 0.0, 0.6, 0.6]
+    assert find_objects(shares(inside, border)).tolist() == [[1, 0, 2, 0, 3, 3]]
+
+
+def test_names_tell_the_classes():
+    known = shares([0.0, 0.9, 0.1, 0.9], [0.1, 0.1, 0.9, 0.1])
+    swapped = known[[2, 0, 1]]
+    found = find_objects(swapped, names=("Border", "background", "Foreground"))
+    np.testing.assert_array_equal(found, find_objects(known))
+    assert found.max() == 2
+    many = ("background", "foreground", "a", "b", "border")
+    assert roles(5, many) == (1, 4)
+    with pytest.raises(ConfigError, match=r"4 classes \(without names\)"):
+        find_objects(np.zeros((4, 2, 2)))
+
+
+@pytest.mark.parametrize("minimum", [0, 2, 3])
+def test_small_objects_are_left_out(minimum):
+    found = find_objects(shares([0.9, 0, 0.9, 0.9, 0, 1, 1, 1]), minimum_size=minimum)
+    assert np.bincount(found.ravel())[1:].tolist() == [
+        size for size in (1, 2, 3) if size >= minimum
+    ]
+
+
+def test_a_distance_map_separates_discs():
+    distance, truth = discs((20, 20), (20, 33), (20, 50))
+    found = find_objects(distance[None])
+    assert found.max() == 3
+    assert score_objects([(found, truth)]).matches[0].ap == 1
+    # The first two, 13 px apart, rise from 2 between them to 8.
+    assert find_objects(distance[None], seed_threshold=5.9).max() == 3
+    assert find_objects(distance[None], seed_threshold=6.1).max() == 2
+
+
+def test_a_plateau_is_one_maximum():
+    assert find_objects([[[0, 1, 2, 2, 2, 1, 0]]]).max() == 1
+    assert find_objects(np.zeros((1, 4, 4))).max() == 0
+
+
+def test_volumes():
+    inside = np.zeros((3, 4, 5))
+    inside[0, 0, 0] = inside[1, 0, 0] = inside[2, 3, 4] = 0.9
+    found = find_objects(np.stack([1 - inside, inside]))
+    assert found.shape == (3, 4, 5)
+    assert found[0, 0, 0] == found[1, 0, 0] == 1
+    assert found[2, 3, 4] == 2
+    with pytest.raises(StackFormatError, match="one image"):
+        find_objects(inside[0])
+
+
+def test_sections_and_volumes_of_a_stack():
+    inside = np.zeros((2, 2, 1, 3))
+    inside[:, :, 0, 0] = inside[1, 1, 0, 2] = 1
+    stack = Stack(inside, "TZYX")
+    probabilities = np.stack([1 - inside, inside], axis=2).reshape(4, 2, 1, 3)
+
+    finder = ObjectFinder(stack, (1,), ObjectConfig())
+    planes = [finder(each) for each in probabilities]
+    assert np.concatenate(planes)[:, 0].tolist() == [
+        [1, 0, 0],
+        [2, 0, 0],
+        [3, 0, 0],
+        [4, 0, 5],
+    ]
+    finder = ObjectFinder(stack, (1,), ObjectConfig(object_dims=3))
+    planes = [finder(each) for each in probabilities]
+    assert [len(each) for each in planes] == [0, 2, 0, 2]
+    assert np.concatenate(planes)[:, 0].tolist() == [
+        [1, 0, 0],
+        [1, 0, 0],
+        [2, 0, 0],
+        [2, 0, 3],
+    ]
+    for axes, message in (("TCYX", "no Z"), ("ZTYX", "Z after the other")):
+        with pytest.raises(StackFormatError, match=message):
+            ObjectFinder(Stack(inside, axes), (1,), ObjectConfig(object_dims=3))
