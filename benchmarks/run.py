@@ -87,7 +87,7 @@ def training_overhead() -> str:
     from napari_unet.training.loop import Trainer
     from napari_unet.training.losses import weighted_cross_entropy
 
-    trainer = Trainer(*synthetic_em(sections=8), TrainingConfig(steps=10**6))
+    trainer = Trainer([synthetic_em(sections=8)], TrainingConfig(steps=10**6))
     batch = trainer.data.batch(0)
     for step in range(40):  # all weight maps computed, all kernels chosen
         trainer.data.batch(step)

@@ -248,7 +248,7 @@ def test_sections_choose_a_part(
     run, out = tmp_path / "run", tmp_path / "out"
     assert main(train(data, run, "--quiet", "--sections=0:4")) == 0
     config = json.loads((run / "config.json").read_text())
-    assert config["data"]["image"]["shape"] == [4, 48, 48]
+    assert config["data"]["pairs"][0]["image"]["shape"] == [4, 48, 48]
     assert main(predict(data, out, "--quiet", "--sections", "4:")) == 0
     labels = out / "image.labels.tif"
     assert open_stack(labels).shape == (2, 48, 48)

@@ -61,7 +61,11 @@ def test_demo_goes_all_the_way(
     table = (out / "scores.txt").read_text()
     assert table in capsys.readouterr().out
     config = json.loads((out / "run" / "config.json").read_text())
-    assert config["data"]["image"]["shape"] == [6, 48, 48]  # no section of the test
+    assert config["data"]["pairs"][0]["image"]["shape"] == [
+        6,
+        48,
+        48,
+    ]  # no section of the test
     assert Model.load(out / "run").unit == "nm"
     assert (out / "picture.png").read_bytes()[:4] == b"\x89PNG"
 

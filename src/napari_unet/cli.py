@@ -101,8 +101,7 @@ def _train(given: argparse.Namespace) -> int:
     labels = _open(given.labels, given, axes=image.section_axes if given.axes else None)
     with stop_on_interrupt() as stop:
         events = train_events(
-            image,
-            labels,
+            [(image, labels)],
             config,
             run=given.run,
             resume=given.resume,

@@ -71,8 +71,7 @@ def run_demo(
     with stop_on_interrupt() as stop:
         known, unseen = slice(0, first_unseen), slice(first_unseen, None)
         training = train_events(
-            image.select(known),
-            labels.select(known),
+            [(image.select(known), labels.select(known))],
             config,
             run=out / "run",
             should_stop=stop.is_set,

@@ -109,7 +109,7 @@ def train(request: Request, stop: Stop) -> Iterator[Event]:
         source=None,
     )
     yield from train_events(
-        image, labels, config, run=run, should_stop=stop, resume=resume
+        [(image, labels)], config, run=run, should_stop=stop, resume=resume
     )
 
 

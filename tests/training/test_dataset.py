@@ -6,18 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from napari_unet.config import TrainingConfig
 from napari_unet.data import IGNORE, Stack
 from napari_unet.errors import MaskError, TrainingError
 from napari_unet.networks import measure_geometry, network_config
-from napari_unet.training.dataset import (
-    FEW_SECTIONS,
-    Dataset,
-    split_sections,
-)
+from napari_unet.training.dataset import Dataset
 
 STILL = TrainingConfig(
     depth=1,
@@ -46,56 +40,11 @@ def pair(*shape: int, seed: int = 0) -> tuple[Stack, Stack]:
 # -- the split -----------------------------------------------------------------------
 
 
-@settings(deadline=None)
-@given(
-    annotated=st.lists(st.integers(0, 60), min_size=1, unique=True).map(sorted),
-    height=st.integers(1, 700),
-    share=st.floats(0, 0.5),
-    margin=st.integers(1, 120),
-)
-def test_split_never_leaks(
-    annotated: list[int], height: int, share: float, margin: int
-) -> None:
-    split = split_sections(annotated, height, share, margin)
-    assert split.training
-    assert set(split.training) | set(split.validation) == set(annotated)
-    if not split.validation:
-        assert split.training_rows == (0, height)
-    elif len(annotated) >= FEW_SECTIONS:
-        assert max(split.validation) < min(split.training)
-        assert split.training_rows == split.validation_rows == (0, height)
-        assert len(split.validation) <= max(1, round(share * len(annotated)))
-    else:
-        assert split.training == split.validation == tuple(annotated)
-        assert split.validation_rows[0] - split.training_rows[1] >= margin
-        assert split.validation_rows[1] == height
-        first, last = split.training_rows
-        assert last - first >= split.validation_rows[1] - split.validation_rows[0]
-    if share == 0:
-        assert split.validation == ()
-
-
-def test_split_by_hand() -> None:
-    split = split_sections(list(range(18)), 512, 0.1, 94)
-    assert (split.training, split.validation) == (tuple(range(2, 18)), (0, 1))
-    assert split.describe() == (
-        "sections 2 to 17, rows 0 to 511",
-        "sections 0 to 1, rows 0 to 511",
-    )
-    split = split_sections([4], 512, 0.1, 94)
-    assert (split.training_rows, split.validation_rows) == ((0, 367), (461, 512))
-    assert split.describe() == (
-        "section 4, rows 0 to 366",
-        "section 4, rows 461 to 511",
-    )
-    assert split_sections([4], 100, 0.1, 94).describe()[1] == "nothing"
-
-
 def test_margin_is_at_least_what_the_network_sees() -> None:
     config = replace(STILL, depth=2, validation=0.2)
-    data = Dataset(*pair(200, 64), config)
+    data = Dataset([pair(200, 64)], config)
     radius = measure_geometry(network_config(config, 1, 2)).radius
-    split = data.split
+    split = data.splits[0]
     assert split.validation_rows == (160, 200)
     assert split.training_rows == (0, 160 - radius)
 
@@ -104,31 +53,31 @@ def test_patches_hold_no_pixel_of_the_validation() -> None:
     image, labels = pair(6, 40, 40)
     marked = np.asarray(image).copy()
     marked[0] = 255  # sections held out shine
-    data = Dataset(Stack(marked, "ZYX"), labels, replace(STILL, validation=0.1))
-    assert data.split.validation == (0,)
-    shine = float(data.validation_image.min())
+    data = Dataset([(Stack(marked, "ZYX"), labels)], replace(STILL, validation=0.1))
+    assert data.splits[0].validation == (0,)
+    shine = float(data.held_out[0].image.min())
     for step in range(20):
         assert data.batch(step).image.max() < shine - 0.1
 
     image, labels = pair(200, 40)
     marked = np.asarray(image).copy()
     marked[150:] = 255
-    data = Dataset(Stack(marked, "YX"), labels, replace(STILL, validation=0.25))
-    assert data.split.validation_rows == (150, 200)
-    shine = float(data.validation_image.min())
+    data = Dataset([(Stack(marked, "YX"), labels)], replace(STILL, validation=0.25))
+    assert data.splits[0].validation_rows == (150, 200)
+    shine = float(data.held_out[0].image.min())
     for step in range(20):
         assert data.batch(step).image.max() < shine - 0.1
 
 
 def test_validation_is_normalised_with_the_image_and_labels_are_classes() -> None:
     image, labels = pair(5, 24, 30)
-    data = Dataset(image, labels, replace(STILL, validation=0.2))
+    data = Dataset([(image, labels)], replace(STILL, validation=0.2))
     pixels = np.asarray(image).astype(float)
     normal = (pixels - pixels.mean()) / pixels.std()
-    assert data.validation_image.shape == (1, 1, 24, 30)
-    np.testing.assert_allclose(data.validation_image[0, 0], normal[0], atol=2e-3)
+    assert data.held_out[0].image.shape == (1, 1, 24, 30)
+    np.testing.assert_allclose(data.held_out[0].image[0, 0], normal[0], atol=2e-3)
     np.testing.assert_array_equal(
-        data.validation_labels[0], np.asarray(labels)[0] // 255
+        data.held_out[0].labels[0], np.asarray(labels)[0] // 255
     )
 
 
@@ -140,11 +89,11 @@ def test_scribbles_on_some_sections_only() -> None:
         labels[index, 20:24, 4:30] = 2
     image = Stack(random.integers(0, 255, labels.shape).astype(np.uint8), "ZYX")
     config = replace(STILL, zero_is_unlabelled=True, validation=0.2)
-    data = Dataset(image, Stack(labels, "ZYX"), config)
-    assert data.split.training == (2, 5, 6, 8)
-    assert data.split.validation == (1,)
+    data = Dataset([(image, Stack(labels, "ZYX"))], config)
+    assert data.splits[0].training == (2, 5, 6, 8)
+    assert data.splits[0].validation == (1,)
     assert data.classes.values == (1, 2)
-    assert (data.validation_labels[0] != IGNORE).sum() == 2 * 4 * 26
+    assert (data.held_out[0].labels[0] != IGNORE).sum() == 2 * 4 * 26
 
 
 def test_nothing_is_held_out_where_it_could_not_be_scored() -> None:
@@ -153,8 +102,8 @@ def test_nothing_is_held_out_where_it_could_not_be_scored() -> None:
     labels[20:24, 5:20] = 2
     image = np.random.default_rng(0).random((200, 40)).astype(np.float32)
     config = replace(STILL, zero_is_unlabelled=True, validation=0.2)
-    data = Dataset(Stack(image, "YX"), Stack(labels, "YX"), config)
-    assert data.split.describe() == ("section 0, rows 0 to 199", "nothing")
+    data = Dataset([(Stack(image, "YX"), Stack(labels, "YX"))], config)
+    assert data.describe_split() == ("section 0, rows 0 to 199", "nothing")
 
 
 def test_class_that_is_only_held_out_is_told() -> None:
@@ -163,14 +112,14 @@ def test_class_that_is_only_held_out_is_told() -> None:
     mask[0, :5] = 77
     config = replace(STILL, validation=0.2)
     with pytest.raises(TrainingError, match=r"\[77\] occur only in the part held out"):
-        Dataset(image, Stack(mask, "ZYX"), config)
+        Dataset([(image, Stack(mask, "ZYX"))], config)
 
 
 # -- patches -------------------------------------------------------------------------
 
 
 def test_batch_shapes_and_types() -> None:
-    data = Dataset(*pair(3, 40, 50), STILL)
+    data = Dataset([pair(3, 40, 50)], STILL)
     image, labels, weights = data.batch(1)
     assert (image.shape, image.dtype) == ((3, 1, 16, 16), torch.float32)
     assert (labels.shape, labels.dtype) == ((3, 16, 16), torch.int64)
@@ -180,12 +129,12 @@ def test_batch_shapes_and_types() -> None:
 
 def test_same_seed_and_step_same_batch() -> None:
     config = replace(STILL, rotate=True, elastic=2.0, intensity=0.2, flip=True)
-    one, other = (Dataset(*pair(3, 40, 50), config) for _ in range(2))
+    one, other = (Dataset([pair(3, 40, 50)], config) for _ in range(2))
     other.batch(6)  # what was drawn before does not matter
     for mine, its in zip(one.batch(7), other.batch(7), strict=True):
         assert torch.equal(mine, its)
     assert not torch.equal(one.batch(7).image, one.batch(8).image)
-    seeded = Dataset(*pair(3, 40, 50), replace(config, seed=1))
+    seeded = Dataset([pair(3, 40, 50)], replace(config, seed=1))
     assert not torch.equal(one.batch(7).image, seeded.batch(7).image)
 
 
@@ -197,7 +146,7 @@ def find(patch: np.ndarray, sections: np.ndarray) -> list[tuple[int, int, int]]:
 
 def test_unchanged_patches_are_exact_crops() -> None:
     image, labels = pair(3, 40, 51)
-    data = Dataset(image, labels, STILL)
+    data = Dataset([(image, labels)], STILL)
     pixels = np.asarray(image).astype(np.float32)
     normal = (pixels - pixels.mean()) / pixels.std()
     places = set()
@@ -220,7 +169,7 @@ def test_unchanged_patches_are_exact_crops() -> None:
 def test_sections_smaller_than_a_patch_are_mirrored(shape: tuple[int, int]) -> None:
     labels = np.indices((2, *shape)).sum(0) % 2
     image = Stack((100 * labels).astype(np.uint8), "ZYX")
-    data = Dataset(image, Stack(labels.astype(np.uint8), "ZYX"), STILL)
+    data = Dataset([(image, Stack(labels.astype(np.uint8), "ZYX"))], STILL)
     batch = data.batch(0)
     assert (batch.labels < 2).all()
     np.testing.assert_array_equal(
@@ -235,7 +184,7 @@ def test_patches_hold_annotated_pixels(place: tuple[int, int]) -> None:
     labels[place[0] ^ 1, place[1]] = 2
     image = np.random.default_rng(0).random(labels.shape).astype(np.float32)
     config = replace(STILL, zero_is_unlabelled=True)
-    data = Dataset(Stack(image, "YX"), Stack(labels, "YX"), config)
+    data = Dataset([(Stack(image, "YX"), Stack(labels, "YX"))], config)
     for step in range(10):
         batch = data.batch(step)
         annotated = (batch.labels != IGNORE).flatten(1).sum(1)
@@ -252,7 +201,7 @@ def test_scribbles_are_met_when_patches_are_turned() -> None:
     config = replace(
         STILL, zero_is_unlabelled=True, rotate=True, scale=0.1, patch_size=32
     )
-    data = Dataset(Stack(image, "YX"), Stack(labels, "YX"), config)
+    data = Dataset([(Stack(image, "YX"), Stack(labels, "YX"))], config)
     for step in range(20):
         annotated = (data.batch(step).labels != IGNORE).flatten(1).sum(1)
         assert (annotated > 0).all()
@@ -262,8 +211,8 @@ def test_scribbles_are_met_when_patches_are_turned() -> None:
 def test_any_number_type_gives_the_same_patches(kind: str) -> None:
     image, labels = pair(2, 30, 30)
     flat = (np.asarray(image) > 60).astype(np.uint8)
-    expected = Dataset(Stack(flat, "ZYX"), labels, STILL).batch(1)
-    got = Dataset(Stack(flat.astype(kind), "ZYX"), labels, STILL).batch(1)
+    expected = Dataset([(Stack(flat, "ZYX"), labels)], STILL).batch(1)
+    got = Dataset([(Stack(flat.astype(kind), "ZYX"), labels)], STILL).batch(1)
     torch.testing.assert_close(got.image, expected.image, rtol=0, atol=1e-3)
     assert torch.equal(got.labels, expected.labels)
 
@@ -273,7 +222,7 @@ def test_pixels_that_are_no_number_become_the_mean() -> None:
     pixels = np.asarray(image).astype(np.float32)
     pixels[0, :10] = np.nan
     pixels[1, 0, 0] = np.inf
-    data = Dataset(Stack(pixels, "ZYX"), labels, STILL)
+    data = Dataset([(Stack(pixels, "ZYX"), labels)], STILL)
     for step in range(5):
         assert torch.isfinite(data.batch(step).image).all()
 
@@ -282,7 +231,7 @@ def test_channels_are_kept_apart() -> None:
     _, labels = pair(3, 30, 30)
     mask = np.asarray(labels)
     colours = np.stack([mask, 255 - mask], axis=-1)
-    data = Dataset(Stack(colours, "ZYXC"), labels, STILL)
+    data = Dataset([(Stack(colours, "ZYXC"), labels)], STILL)
     image, classes, _ = data.batch(3)
     assert image.shape == (3, 2, 16, 16)
     assert torch.equal(image[:, 0] > 0, classes == 1)
@@ -293,14 +242,14 @@ def test_mask_of_another_size_is_refused() -> None:
     image, _ = pair(3, 30, 30)
     _, labels = pair(3, 30, 31)
     with pytest.raises(MaskError, match="30, 31"):
-        Dataset(image, labels, STILL)
+        Dataset([(image, labels)], STILL)
 
 
 def test_digest_tells_data_apart() -> None:
     image, labels = pair(3, 30, 30)
 
     def digest(image: Stack, labels: Stack, **changes: Any) -> str:
-        return Dataset(image, labels, replace(STILL, **changes)).digest
+        return Dataset([(image, labels)], replace(STILL, **changes)).digest
 
     first = digest(image, labels)
     assert first == digest(*pair(3, 30, 30), seed=4)
@@ -317,7 +266,109 @@ def test_digest_covers_what_only_sets_the_normalisation() -> None:
     labels[0, :5], labels[0, 10:20] = 1, 2
     image = np.random.default_rng(0).integers(0, 99, labels.shape).astype(np.uint8)
     config = replace(STILL, zero_is_unlabelled=True)
-    one = Dataset(Stack(image, "ZYX"), Stack(labels, "ZYX"), config)
+    one = Dataset([(Stack(image, "ZYX"), Stack(labels, "ZYX"))], config)
     image[2] *= 2  # not annotated, but part of the mean and the deviation
-    other = Dataset(Stack(image, "ZYX"), Stack(labels, "ZYX"), config)
+    other = Dataset([(Stack(image, "ZYX"), Stack(labels, "ZYX"))], config)
     assert one.digest != other.digest
+
+
+# -- several images ------------------------------------------------------------------
+
+
+def test_images_of_several_sizes_are_normalised_alone() -> None:
+    pairs = [pair(20, 30, seed=i) for i in range(4)] + [pair(2, 50, 17, seed=9)]
+    bright = [
+        (Stack(np.asarray(i) * 1.0 + 1000 * n, i.axes), m)
+        for n, (i, m) in enumerate(pairs)
+    ]
+    data = Dataset(bright, replace(STILL, validation=0.2))
+    assert [len(part.labels) for part in data.held_out] == [1]
+    shapes = set()
+    for image, labels in zip(data._images, data._labels, strict=True):
+        shapes.add(labels.shape)
+        assert abs(float(image.float().mean())) < 0.1
+        assert torch.equal(image[0] > 0, torch.from_numpy(labels == 1))
+    assert shapes == {(20, 30), (50, 17)}
+    for step in range(4):
+        batch = data.batch(step)
+        assert torch.equal(batch.image[:, 0] > 0, batch.labels == 1)
+
+
+def test_first_images_are_held_out_and_named() -> None:
+    pairs = [
+        (replace(i, name=f"cell {n}"), m)
+        for n, (i, m) in enumerate(pair(20, 24, seed=n) for n in range(10))
+    ]
+    data = Dataset(pairs, replace(STILL, validation=0.2))
+    assert data.describe_split() == (
+        "8 images (cell 2, cell 3, cell 4, cell 5 and 4 more)",
+        "2 images (cell 0, cell 1)",
+    )
+    assert len(data.held_out) == 2
+    np.testing.assert_array_equal(
+        data.held_out[1].labels[0], np.asarray(pairs[1][1]) // 255
+    )
+
+
+def test_other_images_to_judge_by_leave_all_for_training() -> None:
+    pairs, others = [pair(20, 24)], [pair(30, 16, seed=1), pair(8, 8, seed=2)]
+    data = Dataset(pairs, replace(STILL, validation=0.5), others)
+    assert data.describe_split() == ("1 image (0)", "2 images (1, 2)")
+    assert [part.image.shape for part in data.held_out] == [
+        (1, 1, 30, 16),
+        (1, 1, 8, 8),
+    ]
+    assert [each.shape for each in data._labels] == [(20, 24)]
+    assert data.digest != Dataset(pairs, STILL).digest
+
+
+def test_every_annotated_pixel_counts_alike() -> None:
+    small, large = pair(16, 16), pair(48, 48, seed=1)  # 4 and 36 blocks
+    few = np.zeros((48, 48), np.uint8)
+    few[:8, :8] = np.asarray(pair(8, 8)[1]) // 255 + 1  # 1 block
+    scribbled = (large[0], Stack(few, "YX"))
+    pairs = [(i, Stack(np.asarray(m) // 255 + 1, "YX")) for i, m in (small, large)]
+    config = replace(STILL, zero_is_unlabelled=True, batch_size=8)
+    data = Dataset([*pairs, scribbled], config)
+    drawn = [0, 0, 0]
+    for step in range(50):
+        for labels in data.batch(step).labels:
+            if (labels == IGNORE).any():
+                drawn[2] += 1
+            else:
+                small_patch = torch.from_numpy(data._labels[0]).long()
+                drawn[0 if torch.equal(labels, small_patch) else 1] += 1
+    np.testing.assert_allclose(
+        np.array(drawn) / 400, [4 / 41, 36 / 41, 1 / 41], atol=0.05
+    )
+
+
+def test_classes_are_those_of_all_masks() -> None:
+    (image, mask), (other, _) = pair(20, 20), pair(20, 20, seed=1)
+    third = Stack(np.where(np.indices((20, 20))[0] > 9, 7, 0).astype(np.uint16), "YX")
+    data = Dataset([(image, mask), (other, third)], STILL)
+    assert data.classes.values == (0, 7, 255)
+    assert data.classes.dtype == "uint16"
+
+
+def test_images_with_other_channels_are_refused() -> None:
+    image, mask = pair(20, 20)
+    colour = Stack(np.zeros((20, 20, 3), np.uint8), "YXC", name="photo")
+    with pytest.raises(TrainingError, match=r"photo has 3 channel.* the same channels"):
+        Dataset([(image, mask), (colour, mask)], STILL)
+
+
+def test_images_without_annotation_are_left_out() -> None:
+    empty = Stack(np.zeros((20, 20), np.uint8), "YX")
+    pairs = [pair(20, 20, seed=n) for n in range(4)]
+    marked = [(i, Stack(np.asarray(m) // 255 + 1, "YX")) for i, m in pairs]
+    config = replace(STILL, zero_is_unlabelled=True, validation=0.25)
+    data = Dataset([(pairs[0][0], empty), *marked], config)
+    assert [bool(split.validation) for split in data.splits] == [
+        False,
+        True,
+        False,
+        False,
+        False,
+    ]
+    assert not data.splits[0].training

@@ -68,7 +68,7 @@ def events_of(
     steps: int | None = 4, run: Path | None = None, **options: Any
 ) -> list[Event]:
     config = TrainingConfig(steps=steps, **{**TINY, **options})
-    return list(train_events(*squares(), config, run=run))
+    return list(train_events([squares()], config, run=run))
 
 
 def kinds(events: list[Event], kind: type[Event]) -> list[Any]:
@@ -226,7 +226,7 @@ def test_run_folder_is_valid_json_and_complete(tmp_path: Path) -> None:
     config = strict((tmp_path / "config.json").read_text())
     assert config["options"]["steps"] == 4
     assert config["classes"]["values"] == [0, 255]
-    assert config["data"]["image"]["shape"] == [5, 48, 48]
+    assert config["data"]["pairs"][0]["image"]["shape"] == [5, 48, 48]
     assert len(config["data"]["sha256"]) == 64
     assert strict((tmp_path / "last.json").read_text())["step"] == 4
     lines = (tmp_path / "log.jsonl").read_text().splitlines()
@@ -263,7 +263,7 @@ def test_stopping_keeps_a_model(tmp_path: Path) -> None:
     seen: list[Event] = []
     config = TrainingConfig(budget="1h", **TINY)
     for event in train_events(
-        *squares(),
+        [squares()],
         config,
         run=tmp_path,
         should_stop=lambda: len(kinds(seen, StepDone)) == 3,
@@ -277,7 +277,7 @@ def test_stopping_keeps_a_model(tmp_path: Path) -> None:
 
 def test_stopping_before_the_first_step_makes_no_model(tmp_path: Path) -> None:
     config = TrainingConfig(**TINY)
-    *_, last = train_events(*squares(), config, run=tmp_path, should_stop=lambda: True)
+    *_, last = train_events([squares()], config, run=tmp_path, should_stop=lambda: True)
     assert isinstance(last, TrainingFinished)
     assert (last.reason, last.step, last.model) == ("stopped", 0, None)
     assert "There is no model" in last.message
@@ -391,7 +391,7 @@ def test_best_model_is_kept_not_the_last(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.undo()
     stop: list[Event] = []
     config = TrainingConfig(steps=6, **TINY)
-    trainer = loop.Trainer(*squares(), config, should_stop=lambda: len(stop) > 1)
+    trainer = loop.Trainer([squares()], config, should_stop=lambda: len(stop) > 1)
     for event in trainer.events():
         stop.append(event)
     assert best.history["step"] == 1
@@ -441,7 +441,7 @@ def test_loss_that_is_no_number_keeps_the_last_good_model(
     good = train(*squares(), steps=4, **TINY, validation=validation)
     spoil_loss(monkeypatch, 5, how)
     config = TrainingConfig(steps=20, **TINY, validation=validation)
-    events = list(train_events(*squares(), config, run=tmp_path))
+    events = list(train_events([squares()], config, run=tmp_path))
     last = events[-1]
     assert isinstance(last, TrainingFinished)
     assert last.reason == "not finite"
@@ -523,7 +523,7 @@ def test_single_section_trains() -> None:
     image, labels = synthetic_em(1, 128)
     events: list[Event] = []
     config = TrainingConfig(steps=2, **TINY)
-    events += train_events(image, labels, config)
+    events += train_events([(image, labels)], config)
     assert isinstance(events[0], TrainingStarted)
     assert events[0].training == "section 0, rows 0 to 106"
     assert events[0].validation == "section 0, rows 115 to 127"
@@ -543,7 +543,7 @@ def test_scribbles_train() -> None:
 
 def test_stopped_before_the_first_step_there_is_no_model(tmp_path: Path) -> None:
     events = train_events(
-        *squares(),
+        [squares()],
         TrainingConfig(**TINY, steps=5),
         run=tmp_path / "run",
         should_stop=lambda: True,
@@ -564,3 +564,78 @@ def test_a_budget_that_reading_uses_up_still_trains_a_step() -> None:
 def test_resuming_needs_a_run() -> None:
     with pytest.raises(ConfigError, match="no run to resume"):
         train(*squares(), resume=True, **TINY)
+
+
+# -- several images ------------------------------------------------------------------
+
+
+def pictures(count: int) -> tuple[list[Stack], list[Stack]]:
+    """Pictures of squares, each of another size and brightness."""
+    images, masks = [], []
+    for number in range(count):
+        image, labels = squares(1, 40 + 4 * number, seed=number)
+        pixels = np.asarray(image)[0] * 1.0 + 500 * number
+        images.append(Stack(pixels, "YX", name=f"picture {number}"))
+        masks.append(Stack(np.asarray(labels)[0], "YX"))
+    return images, masks
+
+
+def test_several_images_train_resume_and_are_recorded(tmp_path: Path) -> None:
+    images, masks = pictures(5)
+    options = {**TINY, "validation": 0.2, "checkpoint_every": 0}
+    straight = train(images, masks, steps=4, **options)
+    train(images, masks, steps=2, run=tmp_path, **options)
+    resumed = train(images, masks, steps=4, run=tmp_path, resume=True, **options)
+    events: list[Event] = []
+    again = train(images, masks, steps=4, on_event=events.append, **options)
+    assert_equal_weights(straight, again)
+    assert resumed.history["data"] == straight.history["data"]
+    started = events[0]
+    assert isinstance(started, TrainingStarted)
+    assert started.validation == "1 image (picture 0)"
+    record = json.loads((tmp_path / "config.json").read_text())
+    assert [each["image"]["name"] for each in record["data"]["pairs"]] == [
+        f"picture {number}" for number in range(5)
+    ]
+    assert record["data"]["pairs"][0]["split"] == [
+        "nothing",
+        "section 0, rows 0 to 39",
+    ]
+    with pytest.raises(TrainingError, match="other pixels"):
+        train(images[1:], masks[1:], steps=4, run=tmp_path, resume=True, **options)
+
+
+def test_other_images_may_judge() -> None:
+    images, masks = pictures(3)
+    events: list[Event] = []
+    train(
+        images[:2],
+        masks[:2],
+        validation_image=np.asarray(images[2]),
+        validation_labels=np.asarray(masks[2]),
+        steps=2,
+        on_event=events.append,
+        **TINY,
+    )
+    started = events[0]
+    assert isinstance(started, TrainingStarted)
+    assert started.training == "2 images (picture 0, picture 1)"
+    assert kinds(events, Validated)
+    with pytest.raises(ConfigError, match="give both"):
+        train(images, masks, validation_image=images[0], steps=1, **TINY)
+
+
+def test_each_image_needs_its_mask() -> None:
+    images, masks = pictures(3)
+    with pytest.raises(MaskError, match="3 images and 2 masks"):
+        train(images, masks[:2], steps=1, **TINY)
+    with pytest.raises(MaskError, match="0 images"):
+        train([], [], steps=1, **TINY)
+
+
+def test_nested_lists_of_numbers_are_one_image() -> None:
+    image, labels = squares(1, 32)
+    model = train(
+        np.asarray(image).tolist(), np.asarray(labels).tolist(), steps=1, **TINY
+    )
+    assert model.classes.values == (0, 255)

@@ -29,14 +29,14 @@ _COUNTED = 4096  # distinct values after which counting stops: no mask has as ma
 
 
 def find_classes(
-    labels: Stack, *, ignore: int | None = None, zero_is_unlabelled: bool = False
+    *masks: Stack, ignore: int | None = None, zero_is_unlabelled: bool = False
 ) -> tuple[Classes, dict[int, int]]:
-    """Find the classes of a mask by its values, reading one section at a time.
+    """Find the classes of masks by their values, reading one section at a time.
 
     Parameters
     ----------
-    labels : Stack
-        The mask, one value per pixel.
+    *masks : Stack
+        The masks, one value per pixel; the classes are those of all together.
     ignore : int, optional
         A mask value that means "not annotated".
     zero_is_unlabelled : bool
@@ -55,21 +55,31 @@ def find_classes(
         If this is not a mask: several values per pixel, fractions, fewer than two
         classes, or more than 64.
     """
+    counts: Counter[int] = Counter()
+    for labels in masks:
+        _check_one_value(labels)
+        counts += count_values(labels)
+        if len(counts) > _COUNTED:
+            break
+    ignored = {ignore} - {None} | ({0} if zero_is_unlabelled else set())
+    values = sorted(set(counts) - ignored)
+    label = masks[0].label + (f" and {len(masks) - 1} more" if len(masks) > 1 else "")
+    if len(values) < 2:
+        raise MaskError(_too_few(label, values, counts, zero_is_unlabelled))
+    if len(values) > MAX_CLASSES:
+        raise MaskError(too_many_values(label, counts))
+    kept = tuple(sorted(each for each in ignored if each is not None))
+    dtype = np.result_type(*(each.dtype for each in masks)).name
+    classes = Classes(tuple(values), ignore=kept, dtype=dtype)
+    return classes, {value: counts[value] for value in sorted(counts)}
+
+
+def _check_one_value(labels: Stack) -> None:
     if labels.n_channels != 1:
         raise MaskError(
             f"{labels.label} has {labels.n_channels} values per pixel, but a mask has "
             "one. Save it as a grey or indexed image."
         )
-    ignored = {ignore} - {None} | ({0} if zero_is_unlabelled else set())
-    counts = count_values(labels)
-    values = sorted(set(counts) - ignored)
-    if len(values) < 2:
-        raise MaskError(_too_few(labels, values, counts, zero_is_unlabelled))
-    if len(values) > MAX_CLASSES:
-        raise MaskError(too_many_values(labels, counts))
-    kept = tuple(sorted(each for each in ignored if each is not None))
-    classes = Classes(tuple(values), ignore=kept, dtype=labels.dtype.name)
-    return classes, {value: counts[value] for value in sorted(counts)}
 
 
 def check_pair(image: Stack, labels: Stack) -> None:
@@ -82,11 +92,7 @@ def check_pair(image: Stack, labels: Stack) -> None:
     MaskError
         If it does not.
     """
-    if labels.n_channels != 1:
-        raise MaskError(
-            f"{labels.label} has {labels.n_channels} values per pixel, but a mask has "
-            "one. Save it as a grey or indexed image."
-        )
+    _check_one_value(labels)
     image_axes, image_loops = _loops(image)
     label_axes, label_loops = _loops(labels)
     swapped = set(image_axes) == set(label_axes) and image_axes != label_axes
@@ -150,11 +156,11 @@ def _unique(section: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
 
 
 def _too_few(
-    labels: Stack, values: list[int], counts: Counter[int], zero_is_unlabelled: bool
+    label: str, values: list[int], counts: Counter[int], zero_is_unlabelled: bool
 ) -> str:
     if not values:
         return (
-            f"{labels.label} is not annotated anywhere: it holds only "
+            f"{label} is not annotated anywhere: it holds only "
             f"{sorted(counts)}. Paint at least two classes."
         )
     ignored = " besides what is ignored" if len(counts) > 1 else ""
@@ -164,20 +170,20 @@ def _too_few(
         else "Check that this is the mask, and that it is not empty."
     )
     return (
-        f"{labels.label} holds the one value {values[0]}{ignored}, but at least two "
+        f"{label} holds the one value {values[0]}{ignored}, but at least two "
         f"classes are needed. {remedy}"
     )
 
 
-def too_many_values(labels: Stack, counts: Counter[int]) -> str:
-    """Say why what was counted in `labels` is no mask of classes."""
+def too_many_values(label: str, counts: Counter[int]) -> str:
+    """Say why what was counted in a mask called `label` is no mask of classes."""
     total = counts.total()
     common = ", ".join(
         f"{value} ({share(count, total)})" for value, count in counts.most_common(5)
     )
     number = f"more than {_COUNTED}" if len(counts) > _COUNTED else str(len(counts))
     return (
-        f"{labels.label} holds {number} values, but a mask has at most {MAX_CLASSES}; "
+        f"{label} holds {number} values, but a mask has at most {MAX_CLASSES}; "
         f"the most common are {common}. It looks like the image itself, like one "
         "number per object, or like a mask damaged by smoothing or JPEG. Choose the "
         "mask, make numbered objects one class (mask > 0), or threshold a damaged mask "

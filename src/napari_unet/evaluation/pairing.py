@@ -165,5 +165,5 @@ def _mask_values(stack: Stack, ignore: int | None) -> set[int]:
     counts = count_values(stack)
     values = set(counts) - {ignore}
     if len(values) > MAX_CLASSES:
-        raise MaskError(too_many_values(stack, counts))
+        raise MaskError(too_many_values(stack.label, counts))
     return values

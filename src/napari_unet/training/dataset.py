@@ -22,149 +22,134 @@ from napari_unet.training.augmentation import (
     vary_intensity,
 )
 from napari_unet.training.defaults import complete_training
+from napari_unet.training.split import (
+    Split,
+    describe_split,
+    judge_on,
+    split_images,
+    train_on,
+)
 from napari_unet.training.weights import class_weights, weight_map
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from napari_unet.config import TrainingConfig
     from napari_unet.data.stack import Stack
 
-FEW_SECTIONS = 4
-"""With fewer sections than this, rows of each are held out instead of sections."""
+    Pair = tuple[Stack, Stack]
 
 _BLOCK = 8  # pixels; patches are centred on blocks that hold an annotated pixel
 
 
 @dataclass(frozen=True)
-class Split:
-    """Which part of the annotated sections trains and which is held out.
+class HeldOut:
+    """The held-out part of one image.
 
     Attributes
     ----------
-    training, validation : tuple of int
-        Sections of each; the same ones when rows are held out.
-    training_rows, validation_rows : tuple of int
-        First and last (exclusive) row of each.
+    image : ndarray of float16, shape (sections, C, Y, X)
+        Normalised.
+    labels : list of ndarray of uint8, shape (Y, X)
     """
 
-    training: tuple[int, ...]
-    validation: tuple[int, ...]
-    training_rows: tuple[int, int]
-    validation_rows: tuple[int, int]
-
-    def describe(self) -> tuple[str, str]:
-        """Say what trains and what is held out."""
-        training = _describe(self.training, self.training_rows)
-        if not self.validation:
-            return training, "nothing"
-        return training, _describe(self.validation, self.validation_rows)
-
-
-def _describe(sections: tuple[int, ...], rows: tuple[int, int]) -> str:
-    first, last = sections[0], sections[-1]
-    place = f"section {first}" if first == last else f"sections {first} to {last}"
-    return f"{place}, rows {rows[0]} to {rows[1] - 1}"
-
-
-def split_sections(
-    annotated: list[int], height: int, share: float, margin: int
-) -> Split:
-    """Hold out one contiguous block.
-
-    From `FEW_SECTIONS` annotated sections on, the first of them are held out: what the
-    model is for most often follows the last. With fewer, the bottom rows of each are,
-    below a margin of the receptive field that is used for neither; where no room for
-    that is left, nothing is held out.
-
-    Parameters
-    ----------
-    annotated : list of int
-        Sections that hold an annotated pixel.
-    height : int
-        Rows of a section.
-    share : float
-        Share to hold out; 0 holds out nothing.
-    margin : int
-        How many pixels the network sees around a pixel.
-    """
-    sections, rows = tuple(annotated), (0, height)
-    if share == 0:
-        return Split(sections, (), rows, rows)
-    if len(sections) >= FEW_SECTIONS:
-        held_out = max(1, round(share * len(sections)))
-        return Split(sections[held_out:], sections[:held_out], rows, rows)
-    held_out = max(1, round(share * height))
-    trained = height - held_out - margin
-    if trained < max(held_out, 32):
-        return Split(sections, (), rows, rows)
-    return Split(sections, sections, (0, trained), (height - held_out, height))
+    image: NDArray[np.float16]
+    labels: list[NDArray[np.uint8]]
 
 
 class Dataset:
-    """The annotated sections of an image, in memory, normalised, as float16.
+    """The annotated sections of images, in memory, normalised, as float16.
+
+    Images may differ in size; each is normalised on its own. Patches are drawn so that
+    every annotated pixel of all of them counts alike.
 
     Parameters
     ----------
-    image, labels : Stack
-        Of the same sections.
+    pairs : sequence of (Stack, Stack)
+        Images with their labels.
     config : TrainingConfig
+    held_out : sequence of (Stack, Stack)
+        Others to judge by; nothing of `pairs` is held out then.
 
     Attributes
     ----------
+    config : TrainingConfig
+        Completed by the network's own options.
     classes : Classes
     counts : dict of int to int
         Pixels of each mask value.
-    split : Split
-    validation_image : ndarray of float16, shape (sections, C, Y, X)
-    validation_labels : list of ndarray of uint8, shape (Y, X)
+    channels : int
+        Values per pixel of the images.
+    splits : list of Split
+        Of each image, those of `held_out` last.
+    held_out : list of HeldOut
     digest : str
         SHA-256 of all pixels that matter, in hexadecimal.
+
+    Raises
+    ------
+    MaskError
+        If masks do not fit their images, or their values are no classes.
+    TrainingError
+        If the images have different numbers of channels, or a class is only held out.
     """
 
-    def __init__(self, image: Stack, labels: Stack, config: TrainingConfig) -> None:
-        check_pair(image, labels)
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        config: TrainingConfig,
+        held_out: Sequence[Pair] = (),
+    ) -> None:
+        every = [*pairs, *held_out]
+        self.channels = _check_pairs(every)
         self.config = config = complete_training(config)
         self.classes, self.counts = find_classes(
-            labels,
+            *(labels for _, labels in every),
             ignore=config.ignore,
             zero_is_unlabelled=config.zero_is_unlabelled,
         )
-        pixels, indices, self.digest = _read(image, labels, self.classes)
-        self.split = self._split(indices, image.section_shape[0], image.n_channels)
-        rows = slice(*self.split.validation_rows)
-        self.validation_image = (
-            np.stack([pixels[index][:, rows] for index in self.split.validation])
-            if self.split.validation
-            else np.empty(0, np.float16)
-        )
-        self.validation_labels = [
-            indices[index][rows] for index in self.split.validation
+        self._names = [image.name or str(i) for i, (image, _) in enumerate(every)]
+        hashed = hashlib.sha256()
+        images = [_read(*pair, self.classes, hashed) for pair in every]
+        self.digest = hashed.hexdigest()
+        self.splits = self._split(images, len(held_out))
+        self.held_out = [
+            _hold_out(image, split)
+            for image, split in zip(images, self.splits, strict=True)
+            if split.validation
         ]
-        self._keep_training(pixels, indices)
+        self._keep_training(images)
 
-    def _split(
-        self, indices: dict[int, NDArray[np.uint8]], height: int, channels: int
-    ) -> Split:
-        margin = measure_geometry(network_config(self.config, channels, 2)).radius
-        split = split_sections(list(indices), height, self.config.validation, margin)
-        rows = slice(*split.validation_rows)
-        scored = any((indices[i][rows] != IGNORE).any() for i in split.validation)
-        if scored:
-            return split
-        return split_sections(list(indices), height, 0, margin)
+    def describe_split(self) -> tuple[str, str]:
+        """Say what trains and what is held out."""
+        return describe_split(self._names, self.splits)
 
-    def _keep_training(
-        self,
-        pixels: dict[int, NDArray[np.float16]],
-        indices: dict[int, NDArray[np.uint8]],
-    ) -> None:
-        rows = slice(*self.split.training_rows)
-        kept = [i for i in self.split.training if (indices[i][rows] != IGNORE).any()]
-        self._labels = [indices[i][rows] for i in kept]
-        self._images = [torch.from_numpy(pixels[i][:, rows]) for i in kept]
+    def _split(self, images: list[_Sections], held_out: int) -> list[Split]:
+        network = network_config(self.config, self.channels, 2)
+        margin = measure_geometry(network).radius
+        annotated = [list(image.labels) for image in images]
+        heights = [image.height for image in images]
+        known = len(images) - held_out
+        share = 0 if held_out else self.config.validation
+        splits = split_images(annotated[:known], heights[:known], share, margin)
+        splits += map(judge_on, annotated[known:], heights[known:])
+        return [
+            split if _is_scored(image, split) else train_on(list(image.labels), height)
+            for image, split, height in zip(images, splits, heights, strict=True)
+        ]
+
+    def _keep_training(self, images: list[_Sections]) -> None:
+        self._images, self._labels = [], []
+        for image, split in zip(images, self.splits, strict=True):
+            rows = slice(*split.training_rows)
+            for index in split.training:
+                self._labels.append(image.labels[index][rows])
+                self._images.append(torch.from_numpy(image.pixels[index][:, rows]))
         self._blocks = [np.argwhere(_annotated_blocks(each)) for each in self._labels]
-        self._weights: list[torch.Tensor | None] = [None] * len(kept)
+        self._last_block = np.cumsum([len(each) for each in self._blocks])
+        self._weights: list[torch.Tensor | None] = [None] * len(self._labels)
         counts = np.zeros(self.classes.n, np.int64)
         for each in self._labels:
             counts += np.bincount(each.ravel(), minlength=256)[: self.classes.n]
@@ -205,10 +190,10 @@ class Dataset:
         )
 
     def _patch(self, offsets: torch.Tensor, generator: torch.Generator) -> Patch:
-        number = _draw(len(self._images), generator)
+        drawn = _draw(int(self._last_block[-1]), generator)
+        number = int(np.searchsorted(self._last_block, drawn, side="right"))
+        block = self._blocks[number][drawn - self._last_block[number]]  # from the end
         labels = self._labels[number]
-        blocks = self._blocks[number]
-        block = blocks[_draw(len(blocks), generator)]
         centre = [
             _centre(
                 _BLOCK * int(place) + _draw(_BLOCK, generator), length, len(offsets)
@@ -241,24 +226,60 @@ def step_seed(seed: int, step: int) -> int:
     return int(np.random.SeedSequence((seed, step)).generate_state(1)[0])
 
 
+def _check_pairs(pairs: Sequence[Pair]) -> int:
+    """Check that images and masks fit; return the number of channels."""
+    first, _ = pairs[0]
+    for image, labels in pairs:
+        check_pair(image, labels)
+        if image.n_channels != first.n_channels:
+            raise TrainingError(
+                f"{image.label} has {image.n_channels} channel(s), but {first.label} "
+                f"has {first.n_channels}. All images of a training have the same "
+                "channels: convert some of them, or train on the others alone."
+            )
+    return first.n_channels
+
+
+@dataclass(frozen=True)
+class _Sections:
+    """The annotated sections of one image, by their number in it."""
+
+    pixels: dict[int, NDArray[np.float16]]
+    labels: dict[int, NDArray[np.uint8]]
+    height: int
+
+
 def _read(
-    image: Stack, labels: Stack, classes: Classes
-) -> tuple[dict[int, NDArray[np.float16]], dict[int, NDArray[np.uint8]], str]:
-    """Read the annotated sections: pixels, class indices, and a hash of it all."""
+    image: Stack, labels: Stack, classes: Classes, hashed: hashlib._Hash
+) -> _Sections:
+    """Read the annotated sections: pixels and class indices; all goes into the hash."""
     normalise = measure_normalisation(image)
-    digest = hashlib.sha256(normalise.mean.tobytes() + normalise.deviation.tobytes())
+    hashed.update(normalise.mean.tobytes() + normalise.deviation.tobytes())
     pixels, indices = {}, {}
     for index in range(labels.n_sections):
         mask = labels.section(index)
         encoded = classes.encode(mask[0])
-        digest.update(mask.tobytes())
+        hashed.update(mask.tobytes())
         if (encoded == IGNORE).all():
             continue
         section = image.section(index)
-        digest.update(section.tobytes())
+        hashed.update(section.tobytes())
         pixels[index] = normalise(section).astype(np.float16)
         indices[index] = encoded
-    return pixels, indices, digest.hexdigest()
+    return _Sections(pixels, indices, image.section_shape[0])
+
+
+def _hold_out(image: _Sections, split: Split) -> HeldOut:
+    rows = slice(*split.validation_rows)
+    return HeldOut(
+        np.stack([image.pixels[index][:, rows] for index in split.validation]),
+        [image.labels[index][rows] for index in split.validation],
+    )
+
+
+def _is_scored(image: _Sections, split: Split) -> bool:
+    rows = slice(*split.validation_rows)
+    return any((image.labels[i][rows] != IGNORE).any() for i in split.validation)
 
 
 def _annotated_blocks(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:

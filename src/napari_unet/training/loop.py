@@ -44,12 +44,12 @@ from napari_unet.training.transfer import describe_transfer, start_from
 from napari_unet.training.validation import score_held_out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from napari_unet.config import TrainingConfig
-    from napari_unet.data.stack import Stack
     from napari_unet.events import TrainingFinished
+    from napari_unet.training.dataset import Pair
 
 VALIDATIONS = 20
 """How often a training is judged, evenly over its budget."""
@@ -62,10 +62,13 @@ class Trainer:
 
     Parameters
     ----------
-    image, labels : Stack
+    pairs : sequence of (Stack, Stack)
+        Images with their labels.
     config : TrainingConfig
     run : Path, optional
         The run folder; without one the run is kept in memory only.
+    held_out : sequence of (Stack, Stack)
+        Others to judge by, instead of holding out a part of `pairs`.
     resume : bool
         Whether to go on with the run that the folder holds.
     overwrite : bool
@@ -76,11 +79,11 @@ class Trainer:
 
     def __init__(
         self,
-        image: Stack,
-        labels: Stack,
+        pairs: Sequence[Pair],
         config: TrainingConfig,
         run: Path | None = None,
         *,
+        held_out: Sequence[Pair] = (),
         resume: bool = False,
         overwrite: bool = False,
         should_stop: Callable[[], bool] = lambda: False,
@@ -88,15 +91,15 @@ class Trainer:
         self.run = RunFolder(run) if run else None
         if self.run and not resume and not overwrite:
             self.run.check_free()
-        self.image = image
+        self.pairs = [*pairs, *held_out]
         self.should_stop = should_stop
         reuse_memory()
         self.device = choose_device(config)
         self.dtype = choose_dtype(config, self.device)
-        self.data = Dataset(image, labels, config)
+        self.data = Dataset(pairs, config, held_out)
         self.config = config = self.data.config
         self.network_config = network_config(
-            config, image.n_channels, self.data.classes.n
+            config, self.data.channels, self.data.classes.n
         )
         self.budget = Budget(config, self.data)
         self.progress = Progress()
@@ -107,10 +110,10 @@ class Trainer:
         if self.run and resume:
             self._resume(self.run)
         else:
-            self._start(labels, overwrite=overwrite)
+            self._start(overwrite=overwrite)
 
     def _check_schedule(self) -> None:
-        if self.config.schedule == "plateau" and not self.data.split.validation:
+        if self.config.schedule == "plateau" and not self.data.held_out:
             raise ConfigError(
                 "The schedule is plateau, but nothing is held out to tell progress "
                 "by: hold out more (the option validation), or take cosine."
@@ -243,7 +246,7 @@ class Trainer:
         """
         progress = self.progress
         progress.validated = progress.step
-        if not self.data.split.validation:
+        if not self.data.held_out:
             self._keep_best()
             return
         loss, scores = score_held_out(
@@ -266,9 +269,9 @@ class Trainer:
             network,
             self.network_config,
             self.data.classes,
-            pixel_size=dict(self.image.pixel_size),
-            unit=self.image.unit,
-            name=self.run.path.name if self.run else self.image.name,
+            pixel_size=self._pixel_size(),
+            unit=self.pairs[0][0].unit,
+            name=self.run.path.name if self.run else self.pairs[0][0].name,
             history={
                 "options": self.config.to_dict(),
                 "data": self.data.digest,
@@ -281,16 +284,24 @@ class Trainer:
         if self.run:
             self.best.save(self.run.model)
 
+    def _pixel_size(self) -> dict[str, float]:
+        """Return the pixel size that all images have."""
+        image, _ = self.pairs[0]
+        alike = all(
+            (each.pixel_size, each.unit) == (image.pixel_size, image.unit)
+            for each, _ in self.pairs
+        )
+        return dict(image.pixel_size) if alike else {}
+
     def _checkpoint(self, run: RunFolder) -> CheckpointSaved:
         tensors = pack(self.network, self.average, self.optimizer)
         run.save_last(replace(self.progress, elapsed=self.budget.elapsed()), tensors)
         return CheckpointSaved(self.progress.step, str(run.last))
 
-    def _start(self, labels: Stack, *, overwrite: bool) -> None:
+    def _start(self, *, overwrite: bool) -> None:
         self._take_weights()
         if self.run:
-            shape = self.network_config
-            record = describe_run(self.data, shape, self.image, labels)
+            record = describe_run(self.data, self.network_config, self.pairs)
             self.run.create({**record, "init": self.transfer}, overwrite=overwrite)
 
     def _take_weights(self) -> None:
@@ -306,7 +317,7 @@ class Trainer:
         if recorded["data"]["sha256"] != self.data.digest:
             raise TrainingError(
                 f"{run.path} was trained on other pixels than these: give the same "
-                "image and labels, or start a new run."
+                "images and labels, or start a new run."
             )
         run.reopen(self.config.to_dict())
         last = run.load_last()
@@ -343,7 +354,7 @@ class Trainer:
             self.progress.step,
             list(self.data.classes.values),
             self.data.classes.describe(self.data.counts),
-            *self.data.split.describe(),
+            *self.data.describe_split(),
             describe_transfer(self.transfer) if self.transfer else "",
         )
 

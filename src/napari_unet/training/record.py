@@ -8,10 +8,12 @@ from napari_unet.events import TrainingFinished, Validated
 from napari_unet.training.run import versions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_unet.config import NetworkConfig
     from napari_unet.data.stack import Stack
     from napari_unet.evaluation.overlap import OverlapScores
-    from napari_unet.training.dataset import Dataset
+    from napari_unet.training.dataset import Dataset, Pair
     from napari_unet.training.run import Progress, RunFolder
 
 _ENDS = {
@@ -23,17 +25,23 @@ _ENDS = {
 
 
 def describe_run(
-    data: Dataset, network: NetworkConfig, image: Stack, labels: Stack
+    data: Dataset, network: NetworkConfig, pairs: Sequence[Pair]
 ) -> dict[str, Any]:
     """Return what a run folder's ``config.json`` holds."""
-    training, validation = data.split.describe()
+    training, validation = data.describe_split()
     return {
         "options": data.config.to_dict(),
         "network": network.to_dict(),
         "classes": data.classes.to_dict(),
         "data": {
-            "image": _describe(image),
-            "labels": _describe(labels),
+            "pairs": [
+                {
+                    "image": _describe(image),
+                    "labels": _describe(labels),
+                    "split": split.describe(),
+                }
+                for (image, labels), split in zip(pairs, data.splits, strict=True)
+            ],
             "sha256": data.digest,
         },
         "split": {"training": training, "validation": validation},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Number
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,17 +10,20 @@ import numpy as np
 
 from napari_unet.config import TrainingConfig
 from napari_unet.data.stack import Stack, as_stack
-from napari_unet.errors import ConfigError, TrainingError
+from napari_unet.errors import ConfigError, MaskError, TrainingError
 from napari_unet.training.loop import Trainer
 from napari_unet.training.run import RunFolder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import ArrayLike
 
     from napari_unet.events import Event
     from napari_unet.model import Model
+    from napari_unet.training.dataset import Pair
+
+    Image = Stack | str | Path | ArrayLike
 
 _HOW_LONG = ("budget", "steps", "epochs")
 _MAY_CHANGE = {
@@ -33,9 +37,11 @@ _MAY_CHANGE = {
 
 
 def train(
-    image: Stack | str | Path | ArrayLike,
-    labels: Stack | str | Path | ArrayLike,
+    image: Image | Sequence[Image],
+    labels: Image | Sequence[Image],
     *,
+    validation_image: Image | Sequence[Image] | None = None,
+    validation_labels: Image | Sequence[Image] | None = None,
     budget: str | float | None = None,
     steps: int | None = None,
     run: str | Path | None = None,
@@ -45,17 +51,21 @@ def train(
     on_event: Callable[[Event], None] = lambda event: None,
     **options: Any,
 ) -> Model:
-    """Train a U-Net on an annotated image.
+    """Train a U-Net on an annotated image, or on several.
 
     Interrupting it (Ctrl-C) returns the best model so far.
 
     Parameters
     ----------
-    image : array, Stack, str or Path
+    image : array, Stack, str or Path, or a list of them
         Pixels such as ``(Y, X)``, ``(Z, Y, X)`` or, with `axes`, ``(Z, Y, X, C)``; of
-        any number type.
-    labels : array, Stack, str or Path
-        The mask, one value per pixel: the image's shape without channels.
+        any number type. The images of a list may differ in size, and each is
+        normalised on its own.
+    labels : array, Stack, str or Path, or a list of them
+        The mask, one value per pixel: the image's shape without channels. Of a list
+        of images, the mask of each in the same order.
+    validation_image, validation_labels : like image and labels, optional
+        Others to judge the model by; nothing else is held out then.
     budget : str or float, optional
         Time to train for: ``"90s"``, ``"3m"`` (the default), ``"1h"``, or a number of
         seconds.
@@ -105,12 +115,11 @@ def train(
     folder = Path(run) if run else None
     if resume and folder is None:
         raise ConfigError("There is no run to resume: say which by run=.")
-    stack = as_stack(image, axes=axes)
     trainer = Trainer(
-        stack,
-        _as_labels(labels, stack, told=axes is not None),
+        _as_pairs(image, labels, axes),
         training_config(options, folder if resume else None),
         folder,
+        held_out=_held_out_pairs(validation_image, validation_labels, axes),
         resume=resume,
         overwrite=overwrite,
     )
@@ -121,9 +130,46 @@ def train(
     return trainer.best
 
 
-def _as_labels(
-    labels: Stack | str | Path | ArrayLike, image: Stack, *, told: bool
-) -> Stack:
+def _held_out_pairs(
+    image: Image | Sequence[Image] | None,
+    labels: Image | Sequence[Image] | None,
+    axes: str | None,
+) -> list[Pair]:
+    if image is None and labels is None:
+        return []
+    if image is None or labels is None:
+        raise ConfigError(
+            "To judge the model by other data give both: validation_image and "
+            "validation_labels."
+        )
+    return _as_pairs(image, labels, axes)
+
+
+def _as_pairs(
+    image: Image | Sequence[Image], labels: Image | Sequence[Image], axes: str | None
+) -> list[Pair]:
+    images, masks = _as_list(image), _as_list(labels)
+    if len(images) != len(masks) or not images:
+        raise MaskError(
+            f"There are {len(images)} images and {len(masks)} masks, but each image "
+            "needs its mask: give two lists of the same length, in the same order."
+        )
+    pairs = []
+    for one, mask in zip(images, masks, strict=True):
+        stack = as_stack(one, axes=axes)
+        pairs.append((stack, _as_labels(mask, stack, told=axes is not None)))
+    return pairs
+
+
+def _as_list(given: Image | Sequence[Image]) -> list[Any]:
+    """Return several images as they are, one image as a list of one."""
+    if not isinstance(given, list | tuple):
+        return [given]
+    numbers = given and all(isinstance(each, Number | list | tuple) for each in given)
+    return [given] if numbers else list(given)
+
+
+def _as_labels(labels: Image, image: Stack, *, told: bool) -> Stack:
     """Take the axes from the image: of a file where they were told, of an array."""
     if isinstance(labels, Stack):
         return labels
@@ -134,11 +180,11 @@ def _as_labels(
 
 
 def train_events(
-    image: Stack,
-    labels: Stack,
+    pairs: Sequence[Pair],
     config: TrainingConfig,
     *,
     run: Path | None = None,
+    held_out: Sequence[Pair] = (),
     resume: bool = False,
     overwrite: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
@@ -147,6 +193,10 @@ def train_events(
 
     Parameters
     ----------
+    pairs : sequence of (Stack, Stack)
+        Images with their labels.
+    held_out : sequence of (Stack, Stack)
+        Others to judge by, instead of holding out a part of `pairs`.
     should_stop : callable
         Asked after every step; when true the training ends and its best model is kept.
 
@@ -155,10 +205,10 @@ def train_events(
     TrainingStarted, StepDone, Validated, CheckpointSaved, TrainingFinished
     """
     yield from Trainer(
-        image,
-        labels,
+        pairs,
         config,
         run,
+        held_out=held_out,
         resume=resume,
         overwrite=overwrite,
         should_stop=should_stop,

@@ -46,22 +46,23 @@ def score_held_out(
     """
     compute = PredictionConfig(config.device, config.precision)
     predictor = Predictor(network, shape, compute)
-    stack = Stack(data.validation_image, "ZCYX")
-    plan = predictor.plan(stack.section_shape, None)
     confusion = np.zeros((data.classes.n, data.classes.n), np.int64)
     surprise, pixels = 0.0, 0
-    for result in predict_sections(
-        predictor, stack, _as_float32, plan, probabilities=True
-    ):
-        if isinstance(result, int):
-            continue
-        assert result.probabilities is not None
-        truth = data.validation_labels[result.index]
-        confusion += count_confusion(result.labels, truth, len(confusion))
-        rows, columns = np.nonzero(truth != IGNORE)
-        found = result.probabilities[truth[rows, columns], rows, columns]
-        surprise -= float(np.log(np.maximum(found, 1e-7)).sum())
-        pixels += len(rows)
+    for part in data.held_out:
+        stack = Stack(part.image, "ZCYX")
+        plan = predictor.plan(stack.section_shape, None)
+        for result in predict_sections(
+            predictor, stack, _as_float32, plan, probabilities=True
+        ):
+            if isinstance(result, int):
+                continue
+            assert result.probabilities is not None
+            truth = part.labels[result.index]
+            confusion += count_confusion(result.labels, truth, len(confusion))
+            rows, columns = np.nonzero(truth != IGNORE)
+            found = result.probabilities[truth[rows, columns], rows, columns]
+            surprise -= float(np.log(np.maximum(found, 1e-7)).sum())
+            pixels += len(rows)
     return surprise / pixels, overlap_scores(confusion, data.classes.names)
 
 
