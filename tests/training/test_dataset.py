@@ -372,3 +372,39 @@ def test_images_without_annotation_are_left_out() -> None:
         False,
     ]
     assert not data.splits[0].training
+
+
+def test_context_adds_the_sections_above_and_below() -> None:
+    """Sections are told apart by their grey value; only one is annotated."""
+    image = np.repeat(np.arange(5, dtype=np.uint8), 256).reshape(5, 16, 16)
+    labels = np.zeros((5, 16, 16), np.uint8)
+    labels[3, :8], labels[3, 8:] = 1, 2
+    config = replace(STILL, context=1, zero_is_unlabelled=True)
+    data = Dataset([(Stack(image, "ZYX"), Stack(labels, "ZYX"))], config)
+    grey = (np.arange(5) - 2) / np.sqrt(2)
+    seen = {
+        tuple(patch[:, 0, 0].tolist())
+        for step in range(40)
+        for patch in data.batch(step).image
+    }
+    with_neighbours, alone = sorted(seen)
+    np.testing.assert_allclose(with_neighbours, grey[[2, 3, 4]], atol=1e-3)
+    np.testing.assert_allclose(alone, grey[[3, 3, 3]], atol=1e-3)
+
+
+def test_context_at_the_ends_is_mirrored_and_in_the_digest() -> None:
+    image, labels = pair(4, 16, 16)
+    scribbled = np.asarray(labels).copy() // 255 + 1
+    scribbled[1:] = 0
+    other = np.asarray(image).copy()
+    other[1] = other[1].T
+
+    def data(pixels: np.ndarray, context: int) -> Dataset:
+        config = replace(STILL, context=context, zero_is_unlabelled=True)
+        return Dataset([(Stack(pixels, "ZYX"), Stack(scribbled, "ZYX"))], config)
+
+    first = data(np.asarray(image), 1)
+    above, _, below = first.batch(0).image[0]
+    assert torch.equal(above, below)
+    assert first.digest != data(other, 1).digest
+    assert data(np.asarray(image), 0).digest == data(other, 0).digest

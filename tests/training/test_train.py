@@ -104,6 +104,19 @@ def test_it_learns() -> None:
     assert np.mean(ious) > 0.85
 
 
+def test_context_shows_what_only_the_next_section_holds(tmp_path: Path) -> None:
+    image, labels = squares(9, 64)
+    above = Stack(np.asarray(labels)[1:], "ZYX")
+    below = Stack(np.asarray(image)[:-1], "ZYX")
+    options = {**TINY, "width": 4, "batch_size": 4, "patch_size": 32, "context": 1}
+    model = train(below, above, steps=80, learning_rate=1e-2, **options)
+    model = Model.load(model.save(tmp_path / "model.safetensors"))
+    found = np.asarray(predict(model, below, precision="fp32"))
+    right = found == np.asarray(above)
+    assert right[:-1].mean() > 0.9
+    assert right[-1].mean() < 0.9  # the section above the last is not there
+
+
 def test_classes_of_any_number_and_value() -> None:
     image, labels = squares()
     mask = np.asarray(labels).astype(np.uint16) * 3

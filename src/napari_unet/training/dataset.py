@@ -41,6 +41,10 @@ if TYPE_CHECKING:
 
     Pair = tuple[Stack, Stack]
 
+ALONE = 0.1
+"""Share of patches seen without the sections above and below, where there is context;
+so a model can predict single sections, too."""
+
 _BLOCK = 8  # pixels; patches are centred on blocks that hold an annotated pixel
 
 
@@ -112,7 +116,7 @@ class Dataset:
         )
         self._names = [image.name or str(i) for i, (image, _) in enumerate(every)]
         hashed = hashlib.sha256()
-        images = [_read(*pair, self.classes, hashed) for pair in every]
+        images = [_read(*pair, self.classes, hashed, config.context) for pair in every]
         self.digest = hashed.hexdigest()
         self.splits = self._split(images, len(held_out))
         self.held_out = [
@@ -203,7 +207,15 @@ class Dataset:
         section = Patch(
             self._images[number], torch.from_numpy(labels), self._weight_map(number)
         )
-        return sample(section, offsets + torch.tensor(centre))
+        patch = sample(section, offsets + torch.tensor(centre))
+        if self.config.context and torch.rand((), generator=generator) < ALONE:
+            patch = patch._replace(image=self._alone(patch.image))
+        return patch
+
+    def _alone(self, image: torch.Tensor) -> torch.Tensor:
+        """Put the section in the place of its neighbours, as if it had none."""
+        sections = 2 * self.config.context + 1
+        return image.chunk(sections)[self.config.context].repeat(sections, 1, 1)
 
     def _weight_map(self, number: int) -> torch.Tensor:
         """Compute a section's weights when they are first needed, and keep them."""
@@ -250,11 +262,20 @@ class _Sections:
 
 
 def _read(
-    image: Stack, labels: Stack, classes: Classes, hashed: hashlib._Hash
+    image: Stack,
+    labels: Stack,
+    classes: Classes,
+    hashed: hashlib._Hash,
+    context: int,
 ) -> _Sections:
-    """Read the annotated sections: pixels and class indices; all goes into the hash."""
+    """Read the annotated sections: pixels and class indices; all goes into the hash.
+
+    With context, the channels of the sections above and below stand around their own.
+    """
     normalise = measure_normalisation(image)
     hashed.update(normalise.mean.tobytes() + normalise.deviation.tobytes())
+    seen = image.neighbours(context)
+    planes: dict[int, NDArray[np.float16]] = {}
     pixels, indices = {}, {}
     for index in range(labels.n_sections):
         mask = labels.section(index)
@@ -262,11 +283,18 @@ def _read(
         hashed.update(mask.tobytes())
         if (encoded == IGNORE).all():
             continue
-        section = image.section(index)
-        hashed.update(section.tobytes())
-        pixels[index] = normalise(section).astype(np.float16)
+        for near in dict.fromkeys(seen[index].tolist()):
+            if near not in planes:
+                section = image.section(near)
+                hashed.update(section.tobytes())
+                planes[near] = normalise(section).astype(np.float16)
+        pixels[index] = _side_by_side([planes[near] for near in seen[index]])
         indices[index] = encoded
     return _Sections(pixels, indices, image.section_shape[0])
+
+
+def _side_by_side(planes: list[NDArray[np.float16]]) -> NDArray[np.float16]:
+    return planes[0] if len(planes) == 1 else np.concatenate(planes)
 
 
 def _hold_out(image: _Sections, split: Split) -> HeldOut:

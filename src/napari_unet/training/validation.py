@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,7 +46,9 @@ def score_held_out(
     scores : OverlapScores
     """
     compute = PredictionConfig(config.device, config.precision)
-    predictor = Predictor(network, shape, compute)
+    # What is held out has the channels of its context already.
+    seen = replace(shape, channels=shape.inputs, context=0)
+    predictor = Predictor(network, seen, compute)
     confusion = np.zeros((data.classes.n, data.classes.n), np.int64)
     surprise, pixels = 0.0, 0
     for part in data.held_out:
