@@ -93,9 +93,10 @@ def _train(given: argparse.Namespace) -> int:
     from napari_unet.console import show, stop_on_interrupt
     from napari_unet.events import TrainingFinished
     from napari_unet.training import train_events
-    from napari_unet.training.train import training_config
+    from napari_unet.training.train import check_budget, training_config
 
     chosen = flags.chosen(given, TrainingConfig)
+    check_budget(chosen)
     config = training_config(chosen, given.run if given.resume else None)
     image = _open(given.image, given, axes=given.axes)
     labels = _open(given.labels, given, axes=image.section_axes if given.axes else None)

@@ -306,11 +306,12 @@ def test_a_chosen_run_is_resumed_with_its_options_and_a_new_time(
     assert train.train_button.text() == "Resume"
     request = train._make_job()._request
     assert request["resume"]
-    assert request["options"] == {"budget": "600s", "steps": None}
+    time = {"budget": "600s", "steps": None, "epochs": None, "steps_per_epoch": None}
+    assert request["options"] == time
     train.budget.choice.setCurrentText("Thorough, 1 hour")
     set_options(train, batch_size=1)
     sent = train._make_job()._request["options"]
-    assert sent == {"budget": "3600s", "steps": None, "batch_size": 1}
+    assert sent == {**time, "budget": "3600s", "batch_size": 1}
 
 
 def test_what_a_run_folder_holds_is_left_alone(

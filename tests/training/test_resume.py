@@ -196,6 +196,47 @@ def test_run_killed_between_any_two_files_can_be_resumed(
     assert_log_is_whole(copy)
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
+@pytest.mark.parametrize("schedule", ["cosine", "plateau", "constant"])
+def test_every_optimiser_and_schedule_goes_on_where_it_was(
+    unbroken: Unbroken,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    optimizer: str,
+    schedule: str,
+) -> None:
+    """The folder as it was at a checkpoint, after the rate of plateau was halved."""
+    run, copy = tmp_path / "run", tmp_path / "copy"
+    score, validate, judged = loop.score_held_out, loop.Trainer._validate, 0
+
+    def watched(self: Any) -> Any:
+        nonlocal judged
+        judged = self.progress.step
+        yield from validate(self)
+
+    def ever_worse(*held_out: Any) -> Any:
+        loss, found = score(*held_out)
+        return loss, replace(found, mean_iou=1 - judged / STEPS)
+
+    def snapshot(event: Any) -> None:
+        if type(event).__name__ == "CheckpointSaved" and event.step == 5:
+            shutil.copytree(run, copy)
+
+    monkeypatch.setattr(loop.Trainer, "_validate", watched)
+    monkeypatch.setattr(loop, "score_held_out", ever_worse)
+    made = {"optimizer": optimizer, "schedule": schedule, "clip": 0.5, "loss": "dice"}
+    given = {**OPTIONS, **made, "epochs": 2, "steps_per_epoch": STEPS // 2}
+    unbroken.train(run, on_event=snapshot, **given)
+    at_copy = json.loads((copy / "last.json").read_text())
+    assert (at_copy["step"], at_copy["cuts"]) == (5, 2)
+    unbroken.train(copy, resume=True)
+    assert_same_end(copy, run)
+    assert_log_is_whole(copy)
+    steps = [e for e in loop.RunFolder(run).log() if e["event"] == "StepDone"]
+    halved = steps[2]["learning_rate"] / steps[4]["learning_rate"]
+    assert (halved == 2) == (schedule == "plateau")
+
+
 def test_longer_training_goes_on_from_the_end(
     unbroken: Unbroken, tmp_path: Path
 ) -> None:

@@ -44,6 +44,7 @@ def train(
     validation_labels: Image | Sequence[Image] | None = None,
     budget: str | float | None = None,
     steps: int | None = None,
+    init: str | Path | None = None,
     run: str | Path | None = None,
     axes: str | None = None,
     resume: bool = False,
@@ -71,7 +72,10 @@ def train(
         seconds.
     steps : int, optional
         Steps to train for, instead of a time. The same steps, seed and machine give
-        the same weights.
+        the same weights. A third way is the option `epochs`.
+    init : str or Path, optional
+        Run folder or model file to start from: its layers that fit are taken, the
+        others, such as the last one when the classes are others, drawn anew and named.
     run : str or Path, optional
         Folder that keeps the run, so that it can be resumed after a crash.
     axes : str, optional
@@ -98,7 +102,8 @@ def train(
     StackFormatError, MaskError
         If the data cannot be read, or image and mask do not fit.
     ConfigError
-        If an option is out of range.
+        If an option is out of range, two say how long to train, or no layer of
+        `init` fits.
     TrainingError
         If the loss is not finite before there is a model, or a run cannot be resumed.
     OutputExistsError
@@ -112,6 +117,9 @@ def train(
         options["budget"] = str(budget)
     if steps is not None:
         options["steps"] = steps
+    if init is not None:
+        options["init"] = str(init)
+    check_budget(options)
     folder = Path(run) if run else None
     if resume and folder is None:
         raise ConfigError("There is no run to resume: say which by run=.")
@@ -213,6 +221,15 @@ def train_events(
         overwrite=overwrite,
         should_stop=should_stop,
     ).events()
+
+
+def check_budget(given: dict[str, Any]) -> None:
+    """Raise `ConfigError` if more than one of the options given says how long."""
+    several = [name for name in _HOW_LONG if given.get(name) is not None]
+    if len(several) > 1:
+        raise ConfigError(
+            f"Say how long to train in one way: {' and '.join(several)} were given."
+        )
 
 
 def training_config(given: dict[str, Any], resumed: Path | None) -> TrainingConfig:

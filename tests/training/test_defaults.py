@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from napari_unet.config import TrainingConfig, options
+from napari_unet.training.defaults import complete_training
+
+LOSSES = next(e for e in options(TrainingConfig) if e.name == "loss").choices
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_only_the_loss_of_2015_weighs_classes_and_borders_by_itself(loss: str) -> None:
+    found = complete_training(TrainingConfig(loss=loss))
+    own = (True, 10.0) if loss == "border-cross-entropy" else (False, 0.0)
+    assert (found.class_balance, found.border_weight) == own
+    told: dict[str, Any] = {"class_balance": not own[0], "border_weight": 3.0}
+    found = complete_training(TrainingConfig(loss=loss, **told))
+    assert (found.class_balance, found.border_weight) == (not own[0], 3.0)
+
+
+def test_nothing_is_left_open() -> None:
+    meant = {"steps", "epochs", "steps_per_epoch", "init", "ignore", "clip", "patience"}
+    left = {
+        name
+        for name, value in complete_training(TrainingConfig()).to_dict().items()
+        if value is None
+    }
+    assert left <= meant
+
+
+def test_completing_twice_changes_nothing() -> None:
+    once = complete_training(TrainingConfig(loss="dice", optimizer="sgd"))
+    assert complete_training(once) == once
