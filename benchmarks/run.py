@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ def main() -> None:
         "import napari_unet": import_time,
         "prediction, share of the bare network's speed": prediction_speed,
         "training step, share outside the network": training_overhead,
+        "augmentation, share of a training step": augmentation_share,
         "memory peak while predicting": prediction_memory,
         "from a request to the worker to the first loss": first_loss,
     }.items():
@@ -109,6 +111,38 @@ def training_overhead() -> str:
     floor, whole = in_turn(bare, ours)
     share = 1 - ratio(floor, whole)
     return f"{100 * share:.1f} % ({4 / median(whole):.1f} steps per second)"
+
+
+def augmentation_share() -> str:
+    """Compare drawing a step's patches with the whole step, for each preset."""
+    from napari_unet.config import TrainingConfig
+    from napari_unet.data import synthetic_em
+    from napari_unet.presets import AUGMENTATIONS
+    from napari_unet.training.loop import Trainer
+
+    shares = []
+    for multiscale in (False, True):
+        for word in AUGMENTATIONS:
+            config = TrainingConfig(steps=10**6, augment=word, multiscale=multiscale)
+            trainer = Trainer(*synthetic_em(sections=4), config)
+            for step in range(20):  # all weight maps computed
+                trainer.data.batch(step)
+            drawn, whole = in_turn(partial(draw, trainer), partial(train, trainer))
+            name = f"{word}, multiscale" if multiscale else word
+            shares.append(f"{name} {100 * ratio(drawn, whole):.1f} %")
+    return "; ".join(shares)
+
+
+def draw(trainer: Any) -> None:
+    """Draw the patches of the next 4 steps."""
+    for step in range(4):
+        trainer.data.batch(trainer.progress.step + 1 + step)
+
+
+def train(trainer: Any) -> None:
+    """Do 4 steps."""
+    for _ in range(4):
+        trainer._step()
 
 
 def prediction_memory() -> str:

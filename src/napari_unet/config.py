@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Self, get_type_hints
 
 from napari_unet.errors import ConfigError
+from napari_unet.presets import AUGMENTATIONS
 
 
 @dataclass(frozen=True)
@@ -338,26 +339,63 @@ class TrainingConfig(ComputeConfig):
         minimum=0.1,
         maximum=100,
     )
-    flip: bool = option(True, "Whether patches are mirrored at random.")
-    rotate: bool = option(True, "Whether patches are turned by any angle.")
-    scale: float = option(
-        0.1,
+    augment: str = option(
+        "default",
+        "How much training patches are varied; the eight options from flip to blur "
+        "change single parts of it.",
+        choices=tuple(AUGMENTATIONS),
+    )
+    flip: bool | None = option(None, "Whether patches are mirrored at random.")
+    rotate: bool | None = option(None, "Whether patches are turned at random.")
+    deformed: float | None = option(
+        None,
+        "Share of patches turned by any angle, scaled and bent; the others keep the "
+        "pixel grid.",
+        minimum=0,
+        maximum=1,
+    )
+    scale: float | None = option(
+        None,
         "Largest random change of size; 0.1 is 0.9 to 1.1 times.",
         minimum=0,
         maximum=0.5,
     )
-    elastic: float = option(
-        4.0,
+    elastic: float | None = option(
+        None,
         "Standard deviation of the elastic displacements in pixels.",
         minimum=0,
         maximum=50,
     )
-    intensity: float = option(
-        0.3,
+    intensity: float | None = option(
+        None,
         "Strength of random brightness, contrast and noise, in image "
         "standard deviations.",
         minimum=0,
         maximum=2,
+    )
+    gamma: float | None = option(
+        None,
+        "Spread of the logarithm of a random gamma, which favours dark or bright.",
+        minimum=0,
+        maximum=2,
+    )
+    blur: float | None = option(
+        None,
+        "Largest random blur: a standard deviation in pixels.",
+        minimum=0,
+        maximum=10,
+    )
+    elastic_grid: int | None = option(
+        None,
+        "Elastic displacements along each side of a patch (3 in the 2015 paper); "
+        "nothing takes one every 64 pixels.",
+        minimum=2,
+        maximum=64,
+    )
+    multiscale: bool = option(
+        False,
+        "Whether every patch is drawn at a random size, 0.5 to 1.5 times, instead of "
+        "that of scale.",
     )
     validation: float = option(
         0.1,

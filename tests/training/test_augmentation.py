@@ -1,15 +1,22 @@
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
 
 from napari_unet.config import TrainingConfig
+from napari_unet.presets import AUGMENTATIONS
 from napari_unet.training.augmentation import (
     Patch,
+    amounts,
+    complete_augmentation,
     sample,
     sampling_points,
     vary_intensity,
@@ -20,10 +27,16 @@ STILL = TrainingConfig(
     patch_size=32,
     flip=False,
     rotate=False,
+    deformed=0.5,
     scale=0,
     elastic=0,
     intensity=0,
 )
+EVERY_WAY = [
+    pytest.param(TrainingConfig(augment=word, multiscale=more), id=f"{word}-{more}")
+    for word in AUGMENTATIONS
+    for more in (False, True)
+]
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -225,3 +238,223 @@ def test_rotation_is_a_rotation_of_the_picture() -> None:
     ]
     assert sum(agrees) == 1
     assert expected.shape == (32, 32)
+
+
+# -- presets -------------------------------------------------------------------------
+
+
+def test_default_augmentation_is_as_it_was() -> None:
+    assert TrainingConfig().augment == "default"
+    assert amounts(TrainingConfig()) == (True, True, 0.5, 0.1, 4.0, 0.3, 0.0, 0.0)
+
+
+def test_given_options_override_the_preset() -> None:
+    config = TrainingConfig(augment="strong", flip=False, elastic=0.0)
+    strong = amounts(TrainingConfig(augment="strong"))
+    assert amounts(config) == strong._replace(flip=False, elastic=0)
+    whole = complete_augmentation(config)
+    assert (whole.flip, whole.elastic, whole.scale) == (False, 0, strong.scale)
+    assert complete_augmentation(whole) == whole
+    assert (whole.augment, whole.seed) == ("strong", config.seed)
+
+
+@pytest.mark.parametrize("word", AUGMENTATIONS)
+def test_presets_say_everything_within_bounds(word: str) -> None:
+    assert set(AUGMENTATIONS[word]) == set(amounts(TrainingConfig())._fields)
+    TrainingConfig(**AUGMENTATIONS[word])
+
+
+def test_presets_rise_from_none_to_strong() -> None:
+    steps = [amounts(TrainingConfig(augment=word)) for word in AUGMENTATIONS]
+    for weaker, stronger in itertools.pairwise(steps):
+        pairs = list(zip(weaker, stronger, strict=True))
+        assert all(less <= more for less, more in pairs)
+        assert weaker != stronger
+
+
+def test_none_changes_nothing() -> None:
+    config = replace(TrainingConfig(augment="none"), patch_size=32)
+    still = sampling_points(STILL, 3, generator())
+    assert torch.equal(sampling_points(config, 3, generator()), still)
+    images = torch.randn(2, 1, 32, 32)
+    assert torch.equal(vary_intensity(images, config, generator()), images)
+
+
+@settings(deadline=None, max_examples=15)
+@given(
+    seed=st.integers(0, 999),
+    shape=st.tuples(st.integers(1, 150), st.integers(1, 150)),
+    place=st.tuples(st.floats(0, 1), st.floats(0, 1)),
+)
+@pytest.mark.parametrize("config", EVERY_WAY)
+def test_everything_moves_together_in_every_preset(
+    config: TrainingConfig,
+    seed: int,
+    shape: tuple[int, int],
+    place: tuple[float, float],
+) -> None:
+    """A slope as the image tells which pixel each label and weight came from."""
+    height, width = shape
+    rows, columns = torch.meshgrid(
+        torch.arange(height), torch.arange(width), indexing="ij"
+    )
+    image = torch.stack([rows, columns]).half()
+    labels = (1 + (rows + columns) % 200).byte()
+    section = Patch(image, labels, 2 * labels.half())
+    config = replace(config, patch_size=32)
+    (points,) = sampling_points(config, 1, generator(seed))
+    centre = torch.tensor(shape) * torch.tensor(place)
+    patch = sample(section, points + centre)
+    assert patch.labels.min() >= 1  # nothing is filled with class 0
+    assert torch.equal(patch.weights, 2 * patch.labels.float())
+    # Blur bends the slope only where it is folded, at the section's border.
+    inside = (patch.image > 4).all(0)
+    inside &= patch.image[0] < height - 5
+    inside &= patch.image[1] < width - 5
+    expected = 1 + patch.image.sum(0)[inside]
+    away = (patch.labels[inside] - expected + 100) % 200 - 100
+    assert (away.abs() <= 1 + 1e-2).all()  # half a pixel along each axis
+
+
+@pytest.mark.parametrize("config", EVERY_WAY)
+def test_same_seed_same_pixels_in_every_preset(config: TrainingConfig) -> None:
+    config = replace(config, patch_size=32)
+
+    def draw(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+        numbers = generator(seed)
+        points = sampling_points(config, 2, numbers)
+        images = torch.linspace(-1, 1, 2048).view(2, 1, 32, 32)
+        return points, vary_intensity(images, config, numbers)
+
+    for one, same, other in zip(draw(1), draw(1), draw(2), strict=True):
+        assert torch.equal(one, same)
+        if config.augment != "none":
+            assert not torch.equal(one, other)
+
+
+# -- the paper's deformation ---------------------------------------------------------
+
+
+def test_displacements_of_the_paper_are_on_3_by_3_knots() -> None:
+    # 33 pixels, so that the middle knot is pixel 16
+    config = replace(STILL, patch_size=33, elastic=10.0, elastic_grid=3, deformed=1.0)
+    still = sampling_points(replace(config, elastic=0), 1, generator())
+    shift = (sampling_points(config, 1500, generator()) - still).numpy()
+    knots = shift[:, ::16, ::16]
+    assert knots.shape[1:] == (3, 3, 2)
+    np.testing.assert_allclose(knots.std(0), 10, rtol=0.1)
+    np.testing.assert_allclose(knots.mean(0), 0, atol=1)
+    correlation = np.corrcoef(knots.reshape(1500, 18).T)
+    assert np.abs(correlation - np.eye(18)).max() < 0.13
+    # Halfway, the cubic through four knots (the border's is repeated) is
+    # (-3 k0 + 19 k0 + 19 k1 - 3 k2) / 32.
+    first, second, third = knots[:, 0], knots[:, 1], knots[:, 2]
+    halfway = (16 * first + 19 * second - 3 * third) / 32
+    np.testing.assert_allclose(shift[:, 8, ::16], halfway, atol=1e-3)
+
+
+def test_finer_grids_bend_more() -> None:
+    config = replace(STILL, patch_size=128, elastic=4.0, deformed=1.0)
+    spreads = []
+    for knots in (2, 3, 9):
+        points = sampling_points(
+            replace(config, elastic_grid=knots), 50, generator()
+        ).numpy()
+        spreads.append(np.diff(points, 2, axis=1).std())
+    assert spreads == sorted(spreads)
+    assert spreads[2] > 3 * spreads[0]
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.0, 0), (1.0, 200), (0.25, 50)])
+def test_share_of_deformed_patches(share: float, expected: int) -> None:
+    config = replace(STILL, deformed=share, elastic=4.0)
+    points = sampling_points(config, 200, generator()) + 15.5
+    bent = ~torch.isclose(points, points.round(), atol=1e-4).flatten(1).all(1)
+    assert abs(int(bent.sum()) - expected) < 20 * (0 < share < 1) + 1
+
+
+# -- multi-scale ---------------------------------------------------------------------
+
+
+def test_multiscale_draws_every_patch_between_half_and_one_and_a_half() -> None:
+    config = replace(STILL, multiscale=True, scale=0.3)
+    length, angle = lengths_and_angles(sampling_points(config, 1000, generator()))
+    zoom = 1 / length
+    assert not angle.any()
+    assert 0.5 <= zoom.min() < 0.51
+    assert 1.49 < zoom.max() <= 1.5
+    counts, _ = np.histogram(zoom, bins=5, range=(0.5, 1.5))
+    assert counts.min() > 160  # all sizes are equally likely
+
+
+def wave(period: float) -> Patch:
+    rows = torch.arange(200.0)
+    image = torch.cos(2 * math.pi * rows / period)[None, :, None].expand(1, 200, 200)
+    labels = torch.ones(200, 200, dtype=torch.uint8)
+    return Patch(image, labels, torch.ones(200, 200))
+
+
+def test_shrinking_does_not_alias() -> None:
+    (points,) = sampling_points(STILL, 1, generator())
+    centre = torch.tensor([100.5, 100.5])
+
+    def contrast(period: float, spacing: float) -> float:
+        patch = sample(wave(period), spacing * points + centre)
+        return float(patch.image.abs().max())
+
+    # Lines one pixel wide would all be black, or all be white, at half the size.
+    assert contrast(2, 1) == pytest.approx(1, abs=1e-3)
+    assert contrast(2, 2) < 0.1
+    assert contrast(2.5, 2) < 0.25
+    assert contrast(32, 2) > 0.9  # what fits into the smaller picture stays
+    assert contrast(8, 1.25) > 0.9  # the default's changes of size blur nothing
+    for spacing in (0.67, 1.0, 1.25):
+        one = sample(wave(8), spacing * points + centre).image
+        exact = torch.cos(2 * math.pi * (spacing * points[..., 0] + 100.5) / 8)
+        assert (one[0] - exact).abs().max() < 0.08  # linear, between the pixels
+
+
+def test_blur_before_shrinking_does_not_depend_on_the_window() -> None:
+    random = torch.randn(1, 120, 120, generator=generator())
+    labels = torch.ones(120, 120, dtype=torch.uint8)
+    whole = Patch(random, labels, torch.ones(120, 120))
+    (points,) = sampling_points(STILL, 1, generator())
+    points = 2 * points[8:24, 8:24] + torch.tensor([60.25, 60.25])
+    blurred = ndimage.gaussian_filter(random[0].numpy(), math.sqrt(3 / 4 - 1 / 6))
+    expected = ndimage.map_coordinates(blurred, points.permute(2, 0, 1), order=1)
+    got = sample(whole, points).image[0].numpy()
+    np.testing.assert_allclose(got, expected, atol=5e-3)
+
+
+# -- gamma and focus -----------------------------------------------------------------
+
+
+def test_gamma_keeps_the_darkest_the_brightest_and_the_order() -> None:
+    config = replace(STILL, gamma=0.3)
+    image = torch.linspace(-2, 3, 1024).view(1, 1, 32, 32)
+    images = torch.cat([image, 10 * image], dim=1).repeat(200, 1, 1, 1)
+    changed = vary_intensity(images, config, generator())
+    assert changed.flatten(2).diff().min() >= 0
+    torch.testing.assert_close(changed.amin((2, 3)), images.amin((2, 3)))
+    torch.testing.assert_close(changed.amax((2, 3)), images.amax((2, 3)))
+    torch.testing.assert_close(changed[:, 1], 10 * changed[:, 0])
+    middle = (changed[:, 0, 16, 0] + 2) / 5
+    power = middle.log() / ((images[:, 0, 16, 0] + 2) / 5).log()
+    assert power.log().std() == pytest.approx(0.3, rel=0.15)
+    flat = torch.full((2, 1, 8, 8), 0.7)
+    torch.testing.assert_close(vary_intensity(flat, config, generator()), flat)
+
+
+def test_blur_is_a_gaussian_of_random_width() -> None:
+    config = replace(STILL, blur=2.0)
+    images = torch.zeros(100, 1, 33, 33)
+    images[:, :, 16, 16] = 1
+    changed = vary_intensity(images, config, generator())[:, 0]
+    torch.testing.assert_close(changed.sum((1, 2)), torch.ones(100))
+    away = torch.arange(33.0) - 16
+    deviation = (changed.sum(2) * away**2).sum(1).sqrt()
+    assert deviation.min() < 0.3
+    assert 1.7 < deviation.max() < 2
+    widest = changed[deviation.argmax()].numpy()
+    expected = ndimage.gaussian_filter(images[0, 0].numpy(), float(deviation.max()))
+    np.testing.assert_allclose(widest, expected, atol=2e-3)

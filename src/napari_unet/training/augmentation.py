@@ -8,10 +8,13 @@ pixel is ever invented.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch.nn import functional
+
+from napari_unet.presets import AUGMENTATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +23,34 @@ if TYPE_CHECKING:
 
 SPACING = 64
 """Pixels between the random values that vary smoothly over a patch."""
+
+SCALES = (0.5, 1.5)
+"""How many times as large patches are drawn with the option ``multiscale``."""
+
+
+class Amounts(NamedTuple):
+    """How much of each kind of variation, for each option that `augment` stands for."""
+
+    flip: bool
+    rotate: bool
+    deformed: float
+    scale: float
+    elastic: float
+    intensity: float
+    gamma: float
+    blur: float
+
+
+def amounts(config: TrainingConfig) -> Amounts:
+    """Return what the options ask for: each option where given, else its preset."""
+    given = {name: getattr(config, name) for name in Amounts._fields}
+    told = {name: value for name, value in given.items() if value is not None}
+    return Amounts(**{**AUGMENTATIONS[config.augment], **told})
+
+
+def complete_augmentation(config: TrainingConfig) -> TrainingConfig:
+    """Fill in what was left to the preset of the option ``augment``."""
+    return replace(config, **amounts(config)._asdict())
 
 
 class Patch(NamedTuple):
@@ -42,8 +73,8 @@ def sampling_points(
 ) -> torch.Tensor:
     """Draw where the pixels of `count` patches lie, relative to the patch's centre.
 
-    Half of the patches, at random, are only mirrored and turned by right angles, so
-    that the network also sees pixels as they are, not only interpolated ones.
+    Some of the patches, half of them by default, are only mirrored and turned by right
+    angles, so that the network also sees pixels as they are, not only interpolated.
 
     Returns
     -------
@@ -54,10 +85,10 @@ def sampling_points(
     assert size is not None  # the config is complete
     axis = torch.arange(size, dtype=torch.float32) - (size - 1) / 2
     offsets = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), dim=-1)
-    bent = torch.rand(count, generator=generator) < 0.5
+    bent = torch.rand(count, generator=generator) < amounts(config).deformed
     maps = _linear_maps(config, bent, generator)
     points = (offsets.reshape(1, -1, 2) @ maps).reshape(count, size, size, 2)
-    if config.elastic > 0 and bent.any():
+    if amounts(config).elastic > 0 and bent.any():
         points[bent] += _elastic(config, int(bent.sum()), generator)
     return points
 
@@ -66,13 +97,16 @@ def _linear_maps(
     config: TrainingConfig, bent: torch.Tensor, generator: torch.Generator
 ) -> torch.Tensor:
     """Draw rotations, sizes and mirrorings as matrices ``(count, 2, 2)``."""
-    count = len(bent)
+    wanted, count = amounts(config), len(bent)
     turn, size, *flips = torch.rand(4, count, generator=generator)
     turn = torch.where(bent, turn, (4 * turn).floor() / 4)
-    angle = 2 * math.pi * turn if config.rotate else torch.zeros(count)
-    size = 1 + config.scale * torch.where(bent, 2 * size - 1, 0)
+    angle = 2 * math.pi * turn if wanted.rotate else torch.zeros(count)
+    if config.multiscale:
+        size = 1 / (SCALES[0] + (SCALES[1] - SCALES[0]) * size)
+    else:
+        size = 1 + wanted.scale * torch.where(bent, 2 * size - 1, 0)
     mirror = [torch.where(flip < 0.5, -1.0, 1.0) for flip in flips]
-    if not config.flip:
+    if not wanted.flip:
         mirror = [torch.ones(count), torch.ones(count)]
     cosine, sine = torch.cos(angle) * size, torch.sin(angle) * size
     rows = torch.stack([cosine, -sine], dim=-1) * mirror[0][:, None]
@@ -90,13 +124,17 @@ def _elastic(
     """
     size = config.patch_size
     assert size is not None  # the config is complete
-    knots = max(3, size // SPACING + 1)
-    coarse = torch.randn(count, 2, knots, knots, generator=generator) * config.elastic
+    knots = config.elastic_grid or max(3, size // SPACING + 1)
+    coarse = torch.randn(count, 2, knots, knots, generator=generator)
+    coarse *= amounts(config).elastic
     return _between_knots(coarse, (size, size)).permute(0, 2, 3, 1)
 
 
 def sample(section: Patch, points: torch.Tensor) -> Patch:
     """Read a section at sampling points: linearly the image, nearest the rest.
+
+    Where the points lie so far apart that pixels between them would be skipped, the
+    image is blurred first.
 
     Parameters
     ----------
@@ -108,9 +146,11 @@ def sample(section: Patch, points: torch.Tensor) -> Patch:
     height, width = section.labels.shape
     rows = _mirror(points[..., 0], height)
     columns = _mirror(points[..., 1], width)
-    top, left = int(rows.min()), int(columns.min())
-    bottom, right = int(rows.max()) + 2, int(columns.max()) + 2
-    window = section.image[:, top:bottom, left:right].float()
+    blur = _lacking_blur(points)
+    margin = _radius(blur)
+    top, left = (max(int(each.min()) - margin, 0) for each in (rows, columns))
+    bottom, right = (int(each.max()) + 2 + margin for each in (rows, columns))
+    window = _gaussian(section.image[:, top:bottom, left:right].float(), blur)
     spread = torch.tensor([window.shape[2] - 1, window.shape[1] - 1]).clamp(min=1)
     grid = torch.stack([columns - left, rows - top], dim=-1) * (2 / spread) - 1
     image = functional.grid_sample(
@@ -122,6 +162,33 @@ def sample(section: Patch, points: torch.Tensor) -> Patch:
         section.labels.flatten()[nearest].view(rows.shape).long(),
         section.weights.flatten()[nearest].view(rows.shape).float(),
     )
+
+
+def _lacking_blur(points: torch.Tensor) -> float:
+    """Return the standard deviation of the blur that sampling points need.
+
+    A pixel, taken as a spot with a standard deviation of 1/2, grows with the distance
+    of the points; between pixels, linear interpolation adds a variance of 1/6 itself.
+    """
+    spacing = float((points[1:] - points[:-1]).norm(dim=-1).mean())
+    return math.sqrt(max((spacing**2 - 1) / 4 - 1 / 6, 0))
+
+
+def _radius(deviation: float) -> int:
+    return math.ceil(3 * deviation)
+
+
+def _gaussian(planes: torch.Tensor, deviation: float) -> torch.Tensor:
+    """Blur planes ``(..., Y, X)``; their outermost pixels are repeated outwards."""
+    radius = _radius(deviation)
+    if radius == 0:
+        return planes
+    taps = torch.arange(-radius, radius + 1, dtype=planes.dtype) / deviation
+    taps = functional.softmax(-(taps**2) / 2, dim=0)
+    blurred = planes.reshape(-1, 1, *planes.shape[-2:])
+    blurred = functional.pad(blurred, [radius] * 4, mode="replicate")
+    blurred = functional.conv2d(blurred, taps.view(1, 1, -1, 1))
+    return functional.conv2d(blurred, taps.view(1, 1, 1, -1)).view(planes.shape)
 
 
 def _mirror(place: torch.Tensor, length: int) -> torch.Tensor:
@@ -136,19 +203,45 @@ def _mirror(place: torch.Tensor, length: int) -> torch.Tensor:
 def vary_intensity(
     images: torch.Tensor, config: TrainingConfig, generator: torch.Generator
 ) -> torch.Tensor:
-    """Change brightness and contrast, over all and from place to place, and add noise.
+    """Vary gamma, focus, brightness and contrast, and add noise.
 
-    Where the contrast is low by chance, a faint membrane has to be told from its
-    surroundings, as in sections that cut it at a slant.
+    Brightness and contrast vary over all and from place to place: where the contrast is
+    low by chance, a faint membrane has to be told from its surroundings, as in sections
+    that cut it at a slant.
 
     Parameters
     ----------
     images : Tensor of float32, shape (N, C, Y, X)
         Normalised, so that 1 is a standard deviation of the whole image.
     """
-    if config.intensity == 0:
-        return images
-    strength = config.intensity
+    wanted = amounts(config)
+    if wanted.gamma > 0:
+        images = _vary_gamma(images, wanted.gamma, generator)
+    if wanted.blur > 0:
+        blurs = wanted.blur * torch.rand(len(images), generator=generator)
+        pairs = zip(images, blurs.tolist(), strict=True)
+        images = torch.stack([_gaussian(image, blur) for image, blur in pairs])
+    if wanted.intensity > 0:
+        images = _vary_light(images, wanted.intensity, generator)
+    return images
+
+
+def _vary_gamma(
+    images: torch.Tensor, spread: float, generator: torch.Generator
+) -> torch.Tensor:
+    """Raise each image to a random power between its darkest and brightest pixel."""
+    channels = images.flatten(2)
+    shape = (*images.shape[:2], *[1] * (images.ndim - 2))
+    low = channels.amin(-1).view(shape)
+    span = (channels.amax(-1).view(shape) - low).clamp(min=1e-6)
+    power = torch.randn(len(images), generator=generator).mul(spread).exp()
+    power = power.view(-1, *shape[2:], 1)
+    return ((images - low) / span).pow(power) * span + low
+
+
+def _vary_light(
+    images: torch.Tensor, strength: float, generator: torch.Generator
+) -> torch.Tensor:
     count, _, *shape = images.shape
     knots = [max(3, length // SPACING + 1) for length in shape]
     local = torch.randn(count, 2, *knots, generator=generator)

@@ -199,10 +199,10 @@ class Dataset:
         block = self._blocks[number][drawn - self._last_block[number]]  # from the end
         labels = self._labels[number]
         centre = [
-            _centre(
-                _BLOCK * int(place) + _draw(_BLOCK, generator), length, len(offsets)
+            _centre(_BLOCK * int(place) + _draw(_BLOCK, generator), length, size)
+            for place, length, size in zip(
+                block, labels.shape, self._extent(offsets), strict=True
             )
-            for place, length in zip(block, labels.shape, strict=True)
         ]
         section = Patch(
             self._images[number], torch.from_numpy(labels), self._weight_map(number)
@@ -216,6 +216,12 @@ class Dataset:
         """Put the section in the place of its neighbours, as if it had none."""
         sections = 2 * self.config.context + 1
         return image.chunk(sections)[self.config.context].repeat(sections, 1, 1)
+
+    def _extent(self, offsets: torch.Tensor) -> list[int]:
+        """Return how many rows and columns of the section a patch should lie in."""
+        if not self.config.multiscale:
+            return [len(offsets), len(offsets)]
+        return [math.ceil(side) + 1 for side in 2 * offsets.abs().amax((0, 1))]
 
     def _weight_map(self, number: int) -> torch.Tensor:
         """Compute a section's weights when they are first needed, and keep them."""

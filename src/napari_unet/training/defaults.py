@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.model import read_info
 from napari_unet.networks import complete
+from napari_unet.training.augmentation import complete_augmentation
 from napari_unet.training.optimisers import OPTIMISERS
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ _NO_BORDERS = {"class_balance": False, "border_weight": 0.0}
 
 
 def complete_training(config: TrainingConfig) -> TrainingConfig:
-    """Fill in what was left to the model to start from, loss, optimiser and network.
+    """Fill in what was left to the loss, optimiser, augmentation, network and model.
 
     Raises
     ------
@@ -34,7 +35,7 @@ def complete_training(config: TrainingConfig) -> TrainingConfig:
     if config.init and config.depth is None and config.width is None:
         own |= _shape(config.init, config.network)
     missing = {name: own[name] for name in own if getattr(config, name) is None}
-    return complete(replace(config, **missing))
+    return complete(complete_augmentation(replace(config, **missing)))
 
 
 def _shape(init: str, network: str) -> dict[str, Any]:
