@@ -43,12 +43,7 @@ def click(qtbot: QtBot, button: Any) -> None:
 
 
 def set_options(widget: TrainWidget, **values: int) -> None:
-    for name, value in values.items():
-        field = widget.advanced.field(name)
-        if name == "steps":
-            field.given.setChecked(True)
-            field = field.number
-        field.setValue(value)
+    widget.advanced.enter(values)
 
 
 def add_tissue(viewer: Viewer, name: str = "tissue") -> None:
