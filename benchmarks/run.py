@@ -124,7 +124,7 @@ def augmentation_share() -> str:
     for multiscale in (False, True):
         for word in AUGMENTATIONS:
             config = TrainingConfig(steps=10**6, augment=word, multiscale=multiscale)
-            trainer = Trainer(*synthetic_em(sections=4), config)
+            trainer = Trainer([synthetic_em(sections=4)], config)
             for step in range(20):  # all weight maps computed
                 trainer.data.batch(step)
             drawn, whole = in_turn(partial(draw, trainer), partial(train, trainer))
