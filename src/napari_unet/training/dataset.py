@@ -15,6 +15,7 @@ from napari_unet.data.masks import IGNORE, Classes, check_pair, find_classes
 from napari_unet.data.normalisation import measure_normalisation
 from napari_unet.errors import TrainingError
 from napari_unet.networks import measure_geometry, network_config
+from napari_unet.networks.compute import layout
 from napari_unet.training.augmentation import (
     Patch,
     sample,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_unet.config import TrainingConfig
+    from napari_unet.config import NetworkConfig, TrainingConfig
     from napari_unet.data.stack import Stack
 
     Pair = tuple[Stack, Stack]
@@ -54,9 +55,10 @@ class HeldOut:
 
     Attributes
     ----------
-    image : ndarray of float16, shape (sections, C, Y, X)
+    image : ndarray of float16, shape (sections, C, Y, X) or (volumes, C, Z, Y, X)
         Normalised.
     labels : list of ndarray of uint8, shape (Y, X)
+        Section by section.
     """
 
     image: NDArray[np.float16]
@@ -66,6 +68,7 @@ class HeldOut:
 class Dataset:
     """The annotated sections of images, in memory, normalised, as float16.
 
+    For a 3-D network they are volumes: all sections along Z where one is annotated.
     Images may differ in size; each is normalised on its own. Patches are drawn so that
     every annotated pixel of all of them counts alike.
 
@@ -84,8 +87,8 @@ class Dataset:
     classes : Classes
     counts : dict of int to int
         Pixels of each mask value.
-    channels : int
-        Values per pixel of the images.
+    network : NetworkConfig
+        The network that such data trains.
     splits : list of Split
         Of each image, those of `held_out` last.
     held_out : list of HeldOut
@@ -107,7 +110,7 @@ class Dataset:
         held_out: Sequence[Pair] = (),
     ) -> None:
         every = [*pairs, *held_out]
-        self.channels = _check_pairs(every)
+        channels = _check_pairs(every)
         self.config = config = complete_training(config)
         self.classes, self.counts = find_classes(
             *(labels for _, labels in every),
@@ -115,8 +118,9 @@ class Dataset:
             zero_is_unlabelled=config.zero_is_unlabelled,
         )
         self._names = [image.name or str(i) for i, (image, _) in enumerate(every)]
+        self.network = network_config(config, channels, self.classes.n)
         hashed = hashlib.sha256()
-        images = [_read(*pair, self.classes, hashed, config.context) for pair in every]
+        images = [_read(*pair, self.classes, hashed, self.network) for pair in every]
         self.digest = hashed.hexdigest()
         self.splits = self._split(images, len(held_out))
         self.held_out = [
@@ -131,26 +135,25 @@ class Dataset:
         return describe_split(self._names, self.splits)
 
     def _split(self, images: list[_Sections], held_out: int) -> list[Split]:
-        network = network_config(self.config, self.channels, 2)
-        margin = measure_geometry(network).radius
+        margins = measure_geometry(self.network).radii[:-1]
         annotated = [list(image.labels) for image in images]
-        heights = [image.height for image in images]
+        shapes = [image.shape for image in images]
         known = len(images) - held_out
         share = 0 if held_out else self.config.validation
-        splits = split_images(annotated[:known], heights[:known], share, margin)
-        splits += map(judge_on, annotated[known:], heights[known:])
+        splits = split_images(annotated[:known], shapes[:known], share, margins)
+        splits += map(judge_on, annotated[known:], shapes[known:])
         return [
-            split if _is_scored(image, split) else train_on(list(image.labels), height)
-            for image, split, height in zip(images, splits, heights, strict=True)
+            split if _is_scored(image, split) else train_on(list(image.labels), shape)
+            for image, split, shape in zip(images, splits, shapes, strict=True)
         ]
 
     def _keep_training(self, images: list[_Sections]) -> None:
         self._images, self._labels = [], []
         for image, split in zip(images, self.splits, strict=True):
-            rows = slice(*split.training_rows)
+            box = split.training_box
             for index in split.training:
-                self._labels.append(image.labels[index][rows])
-                self._images.append(torch.from_numpy(image.pixels[index][:, rows]))
+                self._labels.append(image.labels[index][box])
+                self._images.append(torch.from_numpy(image.pixels[index][:, *box]))
         self._blocks = [np.argwhere(_annotated_blocks(each)) for each in self._labels]
         self._last_block = np.cumsum([len(each) for each in self._blocks])
         self._weights: list[torch.Tensor | None] = [None] * len(self._labels)
@@ -181,7 +184,8 @@ class Dataset:
         Returns
         -------
         Patch
-            With a leading axis N; the image ``(N, C, Y, X)`` in channels-last layout.
+            With a leading axis N; the image ``(N, C, Y, X)`` or ``(N, C, Z, Y, X)``
+            in channels-last layout.
         """
         config = self.config
         generator = torch.Generator().manual_seed(step_seed(config.seed, step))
@@ -189,9 +193,8 @@ class Dataset:
         patches = [self._patch(offsets, generator) for offsets in points]
         images, labels, weights = map(torch.stack, zip(*patches, strict=True))
         images = vary_intensity(images, config, generator)
-        return Patch(
-            images.contiguous(memory_format=torch.channels_last), labels, weights
-        )
+        images = images.contiguous(memory_format=layout(self.network.dims))
+        return Patch(images, labels, weights)
 
     def _patch(self, offsets: torch.Tensor, generator: torch.Generator) -> Patch:
         drawn = _draw(int(self._last_block[-1]), generator)
@@ -218,13 +221,14 @@ class Dataset:
         return image.chunk(sections)[self.config.context].repeat(sections, 1, 1)
 
     def _extent(self, offsets: torch.Tensor) -> list[int]:
-        """Return how many rows and columns of the section a patch should lie in."""
+        """Return the lengths of the box that a patch should lie in."""
         if not self.config.multiscale:
-            return [len(offsets), len(offsets)]
-        return [math.ceil(side) + 1 for side in 2 * offsets.abs().amax((0, 1))]
+            return list(offsets.shape[:-1])
+        reach = offsets.flatten(0, -2).abs().amax(0)
+        return [math.ceil(side) + 1 for side in 2 * reach]
 
     def _weight_map(self, number: int) -> torch.Tensor:
-        """Compute a section's weights when they are first needed, and keep them."""
+        """Compute the weights when they are first needed, and keep them."""
         weights = self._weights[number]
         if weights is None:
             weights = torch.from_numpy(
@@ -233,6 +237,7 @@ class Dataset:
                     self._class_weights,
                     self.config.border_weight or 0.0,
                     self.config.border_sigma,
+                    self.network.anisotropy,
                 )
             )
             self._weights[number] = weights
@@ -260,11 +265,11 @@ def _check_pairs(pairs: Sequence[Pair]) -> int:
 
 @dataclass(frozen=True)
 class _Sections:
-    """The annotated sections of one image, by their number in it."""
+    """The annotated sections, or volumes, of one image, by their number in it."""
 
     pixels: dict[int, NDArray[np.float16]]
     labels: dict[int, NDArray[np.uint8]]
-    height: int
+    shape: tuple[int, ...]
 
 
 def _read(
@@ -272,31 +277,33 @@ def _read(
     labels: Stack,
     classes: Classes,
     hashed: hashlib._Hash,
-    context: int,
+    network: NetworkConfig,
 ) -> _Sections:
-    """Read the annotated sections: pixels and class indices; all goes into the hash.
+    """Read what is annotated: pixels and class indices; all goes into the hash.
 
     With context, the channels of the sections above and below stand around their own.
     """
     normalise = measure_normalisation(image)
     hashed.update(normalise.mean.tobytes() + normalise.deviation.tobytes())
-    seen = image.neighbours(context)
+    dims, together = network.dims, labels.seen_together(network.dims)
+    seen = together if dims == 3 else image.neighbours(network.context)
     planes: dict[int, NDArray[np.float16]] = {}
     pixels, indices = {}, {}
-    for index in range(labels.n_sections):
-        mask = labels.section(index)
-        encoded = classes.encode(mask[0])
-        hashed.update(mask.tobytes())
+    for number, group in enumerate(together.tolist()):
+        masks = [labels.section(index)[0] for index in group]
+        encoded = np.stack([classes.encode(mask) for mask in masks])
+        hashed.update(np.stack(masks).tobytes())
         if (encoded == IGNORE).all():
             continue
-        for near in dict.fromkeys(seen[index].tolist()):
+        for near in dict.fromkeys(seen[number].tolist()):
             if near not in planes:
                 section = image.section(near)
                 hashed.update(section.tobytes())
                 planes[near] = normalise(section).astype(np.float16)
-        pixels[index] = _side_by_side([planes[near] for near in seen[index]])
-        indices[index] = encoded
-    return _Sections(pixels, indices, image.section_shape[0])
+        around = [planes[near] for near in seen[number].tolist()]
+        pixels[number] = np.stack(around, 1) if dims == 3 else _side_by_side(around)
+        indices[number] = encoded if dims == 3 else encoded[0]
+    return _Sections(pixels, indices, image.shape_seen(dims)[:-1])
 
 
 def _side_by_side(planes: list[NDArray[np.float16]]) -> NDArray[np.float16]:
@@ -304,16 +311,17 @@ def _side_by_side(planes: list[NDArray[np.float16]]) -> NDArray[np.float16]:
 
 
 def _hold_out(image: _Sections, split: Split) -> HeldOut:
-    rows = slice(*split.validation_rows)
+    box = split.validation_box
+    labels = [image.labels[index][box] for index in split.validation]
     return HeldOut(
-        np.stack([image.pixels[index][:, rows] for index in split.validation]),
-        [image.labels[index][rows] for index in split.validation],
+        np.stack([image.pixels[index][:, *box] for index in split.validation]),
+        [plane for each in labels for plane in each.reshape(-1, *each.shape[-2:])],
     )
 
 
 def _is_scored(image: _Sections, split: Split) -> bool:
-    rows = slice(*split.validation_rows)
-    return any((image.labels[i][rows] != IGNORE).any() for i in split.validation)
+    box = split.validation_box
+    return any((image.labels[i][box] != IGNORE).any() for i in split.validation)
 
 
 def _annotated_blocks(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:

@@ -19,7 +19,7 @@ from napari_unet.events import (
     Validated,
 )
 from napari_unet.model import Model
-from napari_unet.networks import build_network, network_config
+from napari_unet.networks import build_network
 from napari_unet.networks.blocks import crop_centre
 from napari_unet.networks.compute import (
     channels_last,
@@ -98,9 +98,7 @@ class Trainer:
         self.dtype = choose_dtype(config, self.device)
         self.data = Dataset(pairs, config, held_out)
         self.config = config = self.data.config
-        self.network_config = network_config(
-            config, self.data.channels, self.data.classes.n
-        )
+        self.network_config = self.data.network
         self.budget = Budget(config, self.data)
         self.progress = Progress()
         self.best: Model | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 FEW = 4
 """With fewer images than this, a block of each is held out instead of whole images;
-with fewer sections in it than this, rows of each section."""
+with fewer sections, or volumes, in it than this, a part of each of them."""
 
 _NAMED = 4  # images that are named one by one
 
@@ -22,65 +22,98 @@ class Split:
     Attributes
     ----------
     training, validation : tuple of int
-        Sections of each; the same ones when rows are held out.
+        Sections of each, or volumes; the same ones when parts of them are held out.
     training_rows, validation_rows : tuple of int
         First and last (exclusive) row of each.
+    training_depth, validation_depth : tuple of int, optional
+        First and last (exclusive) section of each, within a volume.
     """
 
     training: tuple[int, ...]
     validation: tuple[int, ...]
     training_rows: tuple[int, int]
     validation_rows: tuple[int, int]
+    training_depth: tuple[int, int] | None = None
+    validation_depth: tuple[int, int] | None = None
+
+    @property
+    def training_box(self) -> tuple[slice, ...]:
+        """What of each section or volume trains."""
+        return _box(self.training_depth, self.training_rows)
+
+    @property
+    def validation_box(self) -> tuple[slice, ...]:
+        """What of each section or volume is held out."""
+        return _box(self.validation_depth, self.validation_rows)
 
     def describe(self) -> tuple[str, str]:
         """Say what trains and what is held out."""
         return (
-            _describe(self.training, self.training_rows),
-            _describe(self.validation, self.validation_rows),
+            _describe(self.training, self.training_depth, self.training_rows),
+            _describe(self.validation, self.validation_depth, self.validation_rows),
         )
 
 
-def _describe(sections: tuple[int, ...], rows: tuple[int, int]) -> str:
-    if not sections:
+def _box(depth: tuple[int, int] | None, rows: tuple[int, int]) -> tuple[slice, ...]:
+    return (slice(*rows),) if depth is None else (slice(*depth), slice(*rows))
+
+
+def _describe(
+    numbers: tuple[int, ...], depth: tuple[int, int] | None, rows: tuple[int, int]
+) -> str:
+    if not numbers:
         return "nothing"
-    first, last = sections[0], sections[-1]
-    place = f"section {first}" if first == last else f"sections {first} to {last}"
+    place = _range("section" if depth is None else "volume", numbers[0], numbers[-1])
+    if depth is not None:
+        place += ", " + _range("section", depth[0], depth[1] - 1)
     return f"{place}, rows {rows[0]} to {rows[1] - 1}"
 
 
-def train_on(sections: Sequence[int], height: int) -> Split:
-    """Train on all of these sections."""
-    return Split(tuple(sections), (), (0, height), (0, height))
+def _range(what: str, first: int, last: int) -> str:
+    return f"{what} {first}" if first == last else f"{what}s {first} to {last}"
 
 
-def judge_on(sections: Sequence[int], height: int) -> Split:
-    """Hold out all of these sections."""
-    return Split((), tuple(sections), (0, height), (0, height))
+def train_on(numbers: Sequence[int], shape: tuple[int, ...]) -> Split:
+    """Train on all of these sections of ``(Y,)`` or volumes of ``(Z, Y)``."""
+    return _whole(tuple(numbers), (), shape)
+
+
+def judge_on(numbers: Sequence[int], shape: tuple[int, ...]) -> Split:
+    """Hold out all of these sections or volumes."""
+    return _whole((), tuple(numbers), shape)
+
+
+def _whole(
+    training: tuple[int, ...], validation: tuple[int, ...], shape: tuple[int, ...]
+) -> Split:
+    rows, depth = (0, shape[-1]), (0, shape[0]) if len(shape) == 2 else None
+    return Split(training, validation, rows, rows, depth, depth)
 
 
 def split_images(
     annotated: Sequence[Sequence[int]],
-    heights: Sequence[int],
+    shapes: Sequence[tuple[int, ...]],
     share: float,
-    margin: int,
+    margins: tuple[int, ...],
 ) -> list[Split]:
     """Hold out the first whole images or, of few, a block of each.
 
     Parameters
     ----------
     annotated : sequence of sequence of int
-        Of each image, the sections that hold an annotated pixel.
-    heights : sequence of int
-        Rows of each image.
+        Of each image, the sections, or volumes, that hold an annotated pixel.
+    shapes : sequence of tuple of int
+        Of each image, the rows ``(Y,)``, or the sections and rows ``(Z, Y)`` of its
+        volumes.
     share : float
         Share of the images to hold out; 0 holds out nothing.
-    margin : int
-        How many pixels the network sees around a pixel.
+    margins : tuple of int
+        How many pixels the network sees around a pixel, along each of these axes.
     """
-    images = list(zip(annotated, heights, strict=True))
+    images = list(zip(annotated, shapes, strict=True))
     usable = [number for number, (sections, _) in enumerate(images) if sections]
     if len(usable) < FEW:
-        return [split_sections(*image, share, margin) for image in images]
+        return [split_image(*image, share, margins) for image in images]
     held_out = usable[: max(1, round(share * len(usable)))] if share else []
     return [
         (judge_on if number in held_out else train_on)(*image)
@@ -88,38 +121,53 @@ def split_images(
     ]
 
 
-def split_sections(
-    annotated: Sequence[int], height: int, share: float, margin: int
+def split_image(
+    annotated: Sequence[int],
+    shape: tuple[int, ...],
+    share: float,
+    margins: tuple[int, ...],
 ) -> Split:
     """Hold out one contiguous block.
 
     From `FEW` annotated sections on, the first of them are held out: what the model is
-    for most often follows the last. With fewer, the bottom rows of each are, below a
-    margin of the receptive field that is used for neither; where no room for that is
-    left, nothing is held out.
+    for most often follows the last; so are the first of as many volumes. Of fewer
+    volumes, the first sections of each are, if behind a margin of the receptive field
+    that is used for neither, half of the volume is left. Else the bottom rows of each
+    are, below such a margin; where there is no room for that, nothing is held out.
 
     Parameters
     ----------
     annotated : sequence of int
-        Sections that hold an annotated pixel.
-    height : int
-        Rows of a section.
+        Sections, or volumes, that hold an annotated pixel.
+    shape : tuple of int
+        Rows ``(Y,)`` of a section, or sections and rows ``(Z, Y)`` of a volume.
     share : float
         Share to hold out; 0 holds out nothing.
-    margin : int
-        How many pixels the network sees around a pixel.
+    margins : tuple of int
+        How many pixels the network sees around a pixel, along each of these axes.
     """
-    sections, rows = tuple(annotated), (0, height)
-    if share == 0 or not sections:
-        return train_on(sections, height)
-    if len(sections) >= FEW:
-        held_out = max(1, round(share * len(sections)))
-        return Split(sections[held_out:], sections[:held_out], rows, rows)
+    numbers, every = tuple(annotated), train_on(annotated, shape)
+    if share == 0 or not numbers:
+        return every
+    if len(numbers) >= FEW:
+        held_out = max(1, round(share * len(numbers)))
+        return _whole(numbers[held_out:], numbers[:held_out], shape)
+    both = replace(every, validation=numbers)
+    if len(shape) == 2:
+        held_out = max(1, round(share * shape[0]))
+        first = held_out + margins[0]
+        if 2 * (shape[0] - first) >= shape[0]:
+            return replace(
+                both, training_depth=(first, shape[0]), validation_depth=(0, held_out)
+            )
+    height = shape[-1]
     held_out = max(1, round(share * height))
-    trained = height - held_out - margin
+    trained = height - held_out - margins[-1]
     if trained < max(held_out, 32):
-        return train_on(sections, height)
-    return Split(sections, sections, (0, trained), (height - held_out, height))
+        return every
+    return replace(
+        both, training_rows=(0, trained), validation_rows=(height - held_out, height)
+    )
 
 
 def describe_split(names: Sequence[str], splits: Sequence[Split]) -> tuple[str, str]:

@@ -52,8 +52,8 @@ def score_held_out(
     confusion = np.zeros((data.classes.n, data.classes.n), np.int64)
     surprise, pixels = 0.0, 0
     for part in data.held_out:
-        stack = Stack(part.image, "ZCYX")
-        plan = predictor.plan(stack.section_shape, None)
+        stack = Stack(part.image, "ZCYX" if shape.dims == 2 else "TCZYX")
+        plan = predictor.plan(stack.shape_seen(shape.dims), None)
         for result in predict_sections(
             predictor, stack, _as_float32, plan, probabilities=True
         ):

@@ -51,17 +51,22 @@ def weight_map(
     weights: NDArray[np.float32],
     border_weight: float,
     sigma: float,
+    anisotropy: float = 1.0,
 ) -> NDArray[np.float16]:
     """Compute w(x) = w_c(x) + w_0 exp(-(d_1(x) + d_2(x))² / 2σ²).
 
     d_1 and d_2 are the distances of a pixel to the nearest and to the second nearest
     object of another class than its own; the objects of a class are its 4-connected
-    components. So the gaps between cells count more whichever value, 0 or 255, the
-    gap has in the mask.
+    components, 6-connected in a volume. So the gaps between cells count more whichever
+    value, 0 or 255, the gap has in the mask.
+
+    Where voxels are at least twice as deep as wide, the border term is that of each
+    section by itself: the gaps that people draw lie in the section, and the next one is
+    further away than they are wide. Else distances are those in space.
 
     Parameters
     ----------
-    labels : ndarray of uint8, shape (Y, X)
+    labels : ndarray of uint8, shape (Y, X) or (Z, Y, X)
         Class indices, `IGNORE` where not annotated.
     weights : ndarray of float32, shape (classes,)
         The weight w_c of each class.
@@ -69,37 +74,49 @@ def weight_map(
         w_0; 0 leaves the second term out.
     sigma : float
         σ in pixels.
+    anisotropy : float
+        How many times deeper than wide a voxel is; only a volume heeds it.
 
     Returns
     -------
-    ndarray of float16, shape (Y, X)
+    ndarray of float16, of the shape of `labels`
         0 where not annotated.
     """
     table = np.zeros(256, np.float32)
     table[: len(weights)] = weights
     total = table[labels]
     if border_weight > 0:
-        gap = _two_nearest(labels, reach=math.ceil(4 * sigma))
+        spacing = (anisotropy, 1.0, 1.0)[-labels.ndim :]
+        if labels.ndim == 3 and anisotropy >= 2:
+            gap = np.stack([_two_nearest(each, spacing[1:], sigma) for each in labels])
+        else:
+            gap = _two_nearest(labels, spacing, sigma)
         closeness = border_weight * np.exp(-np.square(gap) / (2 * sigma**2))
         total += np.where(labels == IGNORE, 0, closeness)
     return total.astype(np.float16)
 
 
-def _two_nearest(labels: NDArray[np.uint8], reach: int) -> NDArray[np.float32]:
-    """Return d_1 + d_2 of each pixel, infinite where d_2 is more than `reach`."""
+def _two_nearest(
+    labels: NDArray[np.uint8], spacing: tuple[float, ...], sigma: float
+) -> NDArray[np.float32]:
+    """Return d_1 + d_2 of each pixel, infinite where d_2 is more than 4σ."""
+    reach = math.ceil(4 * sigma)
     nearest = np.full(labels.shape, np.inf, np.float32)
     second = nearest.copy()
     regions = label(labels, connectivity=1, background=-1)
     for index, box in enumerate(ndimage.find_objects(regions), start=1):
         # The term vanishes beyond 4σ, so only the surroundings of a region matter.
         window = tuple(
-            slice(max(side.start - reach, 0), side.stop + reach) for side in box
+            slice(max(side.start - around, 0), side.stop + around)
+            for side, around in zip(
+                box, (math.ceil(reach / step) for step in spacing), strict=True
+            )
         )
         inside = regions[window] == index
         own = labels[window][inside][0]
         if own == IGNORE:
             continue
-        distance = ndimage.distance_transform_edt(~inside).astype(np.float32)
+        distance = ndimage.distance_transform_edt(~inside, spacing).astype(np.float32)
         distance[(labels[window] == own) | (distance > reach)] = np.inf
         np.minimum(
             second[window],
