@@ -84,3 +84,23 @@ def test_width_and_channels_do_not_matter() -> None:
     one = measure_geometry(NetworkConfig(depth=2, width=2))
     other = measure_geometry(NetworkConfig(3, 7, depth=2, width=32, dropout=0.5))
     assert one == other
+
+
+@pytest.mark.parametrize(
+    ("depth", "anisotropy", "strides", "radii"),
+    [
+        (2, 1, (4, 4, 4), (22, 22, 22)),
+        (3, 1.9, (8, 8, 8), (46, 46, 46)),
+        # Along Z, the last two levels are a U-Net of depth 1.
+        (4, 10, (2, 16, 16), (8, 94, 94)),
+        (2, 10, (1, 4, 4), (2, 22, 22)),
+        (2, 0.2, (4, 1, 1), (22, 2, 2)),
+    ],
+)
+def test_volumes_have_a_geometry_for_each_axis(
+    depth: int, anisotropy: float, strides: tuple[int, ...], radii: tuple[int, ...]
+) -> None:
+    config = NetworkConfig(depth=depth, width=4, dims=3, anisotropy=anisotropy)
+    geometry = measure_geometry(config)
+    assert (geometry.strides, geometry.radii) == (strides, radii)
+    assert (geometry.crop, geometry.exact) == (0, True)

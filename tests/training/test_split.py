@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from napari_unet.training.split import (
     FEW,
     describe_split,
-    split_images,
     split_image,
+    split_images,
 )
 
 

@@ -51,13 +51,41 @@ class Level:
 
 
 def pooling_plan(config: NetworkConfig) -> list[Size]:
-    """Return by how much each step down shrinks the image along each axis."""
-    return [(2,) * config.dims] * config.depth
+    """Return by how much each step down shrinks the image along each axis.
+
+    Where voxels are at least twice as long along Z as in the section, only the others
+    are halved, until they are not (or Z only, where they are that much shorter): an
+    idea of nnU-Net (Isensee et al. 2021, https://doi.org/10.1038/s41592-020-01008-z).
+    """
+    if config.dims == 2:
+        return [(2, 2)] * config.depth
+    return [_along(each, 2) for each in _elongations(config)[:-1]]
 
 
 def kernel_plan(config: NetworkConfig) -> list[Size]:
-    """Return the kernel of the convolutions of each level, finest first."""
-    return [(3,) * config.dims] * (config.depth + 1)
+    """Return the kernel of the convolutions of each level, finest first.
+
+    They look along the axes that the pooling after them halves, the deepest along all.
+    """
+    if config.dims == 2:
+        return [(3, 3)] * (config.depth + 1)
+    return [*(_along(each, 3) for each in _elongations(config)[:-1]), (3, 3, 3)]
+
+
+def _elongations(config: NetworkConfig) -> list[float]:
+    """Return how many times deeper than wide a voxel is at each level."""
+    elongations = [config.anisotropy]
+    for _ in range(config.depth):
+        deep, in_plane = _along(elongations[-1], 2)[:2]
+        elongations.append(elongations[-1] * deep / in_plane)
+    return elongations
+
+
+def _along(elongation: float, size: int) -> Size:
+    """Return `size` along the axes that matter for such voxels, and 1 elsewhere."""
+    deep = size if elongation < 2 else 1
+    in_plane = size if elongation > 1 / 2 else 1
+    return deep, in_plane, in_plane
 
 
 def plan_levels(config: NetworkConfig) -> list[Level]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -45,12 +46,12 @@ class Geometry:
 
     Attributes
     ----------
-    stride : int
-        A tile's rows and columns must start on multiples of this.
-    radius : int
-        No input pixel further away than this, along either axis, from a block of
-        ``stride`` by ``stride`` pixels on the grid has any influence on the output in
-        that block. (A single pixel may see up to ``stride - 1`` pixels further.)
+    strides : tuple of int
+        A tile must start on multiples of these, along each axis.
+    radii : tuple of int
+        No input pixel further away than this, along any axis, from a block of one
+        stride along each axis on the grid has any influence on the output in that
+        block. (A single pixel may see up to a stride less 1 further.)
     crop : int
         How many pixels less than the input the output has at each border: 0 where
         convolutions are padded.
@@ -61,11 +62,21 @@ class Geometry:
         the image, look at the whole tile, so that tiles do not quite equal the whole.
     """
 
-    stride: int
-    radius: int
+    strides: tuple[int, ...]
+    radii: tuple[int, ...]
     crop: int = 0
     remainder: int = 0
     exact: bool = True
+
+    @property
+    def stride(self) -> int:
+        """The stride along rows and columns."""
+        return self.strides[-1]
+
+    @property
+    def radius(self) -> int:
+        """The radius along rows and columns."""
+        return self.radii[-1]
 
     @property
     def smallest(self) -> int:
@@ -94,26 +105,35 @@ def measure_geometry(config: NetworkConfig) -> Geometry:
     the real network can see it. Pooling by mean stands in for pooling by maximum,
     since both look at the same pixels.
     """
-    stride = 2 ** len(pooling_plan(config))
     thin = dataclasses.replace(config, channels=1, context=0, width=1, dropout=0.0)
     with torch.random.fork_rng(devices=[]):
         network = build_network(thin)
     exact = not any(isinstance(layer, GLOBAL) for layer in network.modules())
     network = _linear(network)
-    crop, remainder = _measure_crop(network, stride)
+    strides = tuple(map(math.prod, zip(*pooling_plan(config), strict=True)))
+    crop, remainder = _measure_crop(network, strides)
+    start = Geometry(strides, (0,) * config.dims, crop, remainder, exact)
+    upright = [_measure_radius(network, start, axis) for axis in range(config.dims - 1)]
+    return dataclasses.replace(start, radii=(*upright, upright[-1]))
+
+
+def _measure_radius(network: nn.Module, geometry: Geometry, axis: int) -> int:
+    """Find the pixels along an axis that a block sees, in a bar that is long enough."""
+    stride, crop = geometry.strides[axis], geometry.crop
+    bar = [geometry.smallest, geometry.smallest]
+    if len(geometry.strides) == 3:
+        bar = list(geometry.strides)
     reach = stride * -(-max(stride, crop) // stride)
-    across = Geometry(stride, 0, crop, remainder).smallest
     while True:
-        size = 2 * reach + stride + remainder
-        image = torch.ones(1, 1, size, across, dtype=torch.float64, requires_grad=True)
-        start = reach - crop
-        network(image)[..., start : start + stride, :].sum().backward()
+        size = 2 * reach + stride + geometry.remainder
+        bar[axis] = size
+        image = torch.ones(1, 1, *bar, dtype=torch.float64, requires_grad=True)
+        network(image).narrow(axis + 2, reach - crop, stride).sum().backward()
         assert image.grad is not None
-        seen = image.grad[0, 0].sum(dim=1).nonzero().flatten()
+        seen = image.grad[0, 0].movedim(axis, 0).flatten(1).sum(dim=1).nonzero()
         first, last = int(seen[0]), int(seen[-1])
         if first > 0 and last < size - 1:
-            radius = max(reach - first, last - (reach + stride - 1))
-            return Geometry(stride, radius, crop, remainder, exact)
+            return max(reach - first, last - (reach + stride - 1))
         reach *= 2
 
 
@@ -138,12 +158,14 @@ def _mean_pool(layer: MaxPool) -> nn.Module:
     return pool
 
 
-def _measure_crop(network: nn.Module, stride: int) -> tuple[int, int]:
+def _measure_crop(network: nn.Module, strides: tuple[int, ...]) -> tuple[int, int]:
     """Return crop and remainder: those of the size that loses the fewest pixels."""
     network = copy.deepcopy(network).to("meta")
+    stride = strides[-1]
 
     def lost(size: int) -> int:
-        image = torch.empty(1, 1, size, size, dtype=torch.float64, device="meta")
+        lengths = (*strides[:-2], size, size)
+        image = torch.empty(1, 1, *lengths, dtype=torch.float64, device="meta")
         return size - int(network(image).shape[-1])
 
     base = 16 * stride  # more than any of the family crops

@@ -103,8 +103,8 @@ class Predictor:
             tile = max(_largest(canvas, MEMORY // per_pixel), 4 * geometry.radius)
         return plan_tiles(
             shape,
-            [geometry.stride] * dims,
-            [geometry.radius] * dims,
+            geometry.strides,
+            geometry.radii,
             tile,
             margins,
             [geometry.remainder] * dims,
