@@ -221,11 +221,16 @@ class _OpenImage:
         )
 
     def window(self, tile: Tile) -> np.ndarray:
+        places = [
+            mirror(span.first, span.last, length)
+            for span, length in zip(tile.spans, self.pixels.shape[1:], strict=True)
+        ]
+        firsts = [int(each.min()) for each in places]
+        ends = [int(each.max()) + 1 for each in places]
+        window = self.pixels[:, *map(slice, firsts, ends)]
         # Axis by axis: faster than all at once.
-        window = self.pixels
-        for axis, span in enumerate(tile.spans, start=1):
-            places = mirror(span.first, span.last, self.pixels.shape[axis])
-            window = window.take(places, axis=axis)
+        for axis, (each, first) in enumerate(zip(places, firsts, strict=True), start=1):
+            window = window.take(each - first, axis=axis)
         return window
 
     def store(self, tile: Tile, logits: torch.Tensor) -> None:
