@@ -10,6 +10,7 @@ from torch import nn
 
 from napari_unet.config import NetworkConfig
 from napari_unet.networks import build_network, measure_geometry
+from napari_unet.networks.blocks import keras_padding
 from napari_unet.networks.family import FAMILY
 
 
@@ -93,3 +94,34 @@ def test_keras_keeps_512_through_its_listing() -> None:
     assert [found[f"decoder.{level}"] for level in range(4)] == up
     assert found["head.0"] == (2, 512)
     assert found["head"] == (1, 512)
+
+
+def test_xception_has_its_parameters_and_its_table_of_layers() -> None:
+    network = published("unet-xception", 3, 3)
+    trained = sum(each.numel() for each in network.parameters())
+    fixed = sum(each.numel() for each in network.buffers() if each.ndim)
+    assert (trained + fixed, fixed) == (2_058_979, 3_776)
+    found = shapes(network, 160, 3)
+    assert found["entry"] == (32, 80)
+    # Each block: separable convolutions, then the pool; the projection; the sum.
+    for place, (features, rows) in enumerate([(64, 40), (128, 20), (256, 10)]):
+        assert found[f"down.{place}.body.7"] == (features, 2 * rows)
+        assert found[f"down.{place}.body.8"] == (features, rows)
+        assert found[f"down.{place}.shortcut"] == (features, rows)
+        assert found[f"down.{place}"] == (features, rows)
+    rows = 10
+    for place, features in enumerate([256, 128, 64, 32]):
+        assert found[f"up.{place}.body"] == (features, rows)
+        rows *= 2
+        assert found[f"up.{place}"] == (features, rows)
+    assert found["head"] == (3, 160)
+
+
+def test_keras_pads_a_stride_and_an_even_kernel_at_the_end() -> None:
+    ones = torch.ones(1, 1, 4, 4)
+    by_stride = keras_padding((3, 3), (2, 2))(ones)
+    by_kernel = keras_padding((2, 2))(ones)
+    for padded in (by_stride, by_kernel):
+        assert padded.shape == (1, 1, 5, 5)
+        assert padded[..., :4, :4].sum() == padded.sum() == 16
+    assert keras_padding((3, 3))(ones)[..., 1:5, 1:5].sum() == 16

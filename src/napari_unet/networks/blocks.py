@@ -117,11 +117,22 @@ def convolution(
     return layer
 
 
-def pointwise(
-    inputs: int, outputs: int, dims: int, *, stride: Size | int = 1, bias: bool = True
-) -> nn.Module:
+def pointwise(inputs: int, outputs: int, dims: int, *, bias: bool = True) -> nn.Module:
     """Make a convolution that sees one pixel."""
-    return convolution(inputs, outputs, (1,) * dims, stride=stride, bias=bias)
+    return convolution(inputs, outputs, (1,) * dims, bias=bias)
+
+
+def projection(
+    inputs: int, outputs: int, stride: Size, *, bias: bool = True
+) -> nn.Sequential:
+    """Make a convolution that sees one pixel out of every block of `stride`.
+
+    Pixels are picked first: the backward pass of a strided 1×1 convolution of few
+    channels writes past its memory on a CPU (oneDNN issue 6035).
+    """
+    dims = len(stride)
+    pick = MEAN_POOL[dims](1, stride)
+    return nn.Sequential(pick, pointwise(inputs, outputs, dims, bias=bias))
 
 
 def double_convolution(
@@ -160,10 +171,14 @@ def up_convolution(deep: Level, shallow: Level) -> nn.Module:
     return layer
 
 
-def pad_after(kernel: Size) -> nn.Module:
-    """Add the zeros that Keras adds for an even kernel or a stride: at the end only."""
-    amounts = [number for size in kernel[::-1] for number in (0, size - 1)]
-    layer: nn.Module = ZERO_PAD[len(kernel)](tuple(amounts))
+def keras_padding(kernel: Size, stride: Size | int = 1) -> nn.Module:
+    """Add the zeros that Keras adds; those that cannot be halved fall to the end."""
+    strides = stride if isinstance(stride, tuple) else (stride,) * len(kernel)
+    ends = []
+    for size, step in zip(kernel[::-1], strides[::-1], strict=True):
+        spare = max(size - step, 0)
+        ends += [spare // 2, spare - spare // 2]
+    layer: nn.Module = ZERO_PAD[len(kernel)](tuple(ends))
     return layer
 
 

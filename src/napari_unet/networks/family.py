@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_unet.errors import ConfigError
+from napari_unet.networks.attention import AttentionUNet
 from napari_unet.networks.blocks import initialise
+from napari_unet.networks.nested import NestedUNet
+from napari_unet.networks.residual import ResidualUNet, Xception
 from napari_unet.networks.unet import UNet
 from napari_unet.networks.variants import KerasUNet, SmallUNet, UNet2015
 
@@ -58,6 +61,22 @@ FAMILY = {
     ),
     "unet-small": Member(
         "8 to 128 features, batch norm everywhere, a 3×3 head.", SmallUNet, width=8
+    ),
+    "unet-xception": Member(
+        "Separable convolutions, residual projections, no skips (Keras example).",
+        Xception,
+        width=32,
+        patch_size=160,
+    ),
+    "unet-attention": Member(
+        "Attention gates on the skips (Oktay et al. 2018).", AttentionUNet
+    ),
+    "unet-residual": Member(
+        "Residual units, strides in place of pooling (Zhang et al. 2018).",
+        ResidualUNet,
+    ),
+    "unet++": Member(
+        "Nested skips and deep supervision (Zhou et al. 2018).", NestedUNet
     ),
 }
 

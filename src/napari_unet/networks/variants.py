@@ -13,7 +13,7 @@ from napari_unet.networks.blocks import (
     convolution,
     crop_centre,
     double_convolution,
-    pad_after,
+    keras_padding,
     pointwise,
     up_convolution,
 )
@@ -73,7 +73,7 @@ class KerasUNet(UNet):
         """Repeat pixels, then convolve."""
         return nn.Sequential(
             nn.Upsample(scale_factor=deep.pool),
-            pad_after(deep.pool),
+            keras_padding(deep.pool),
             convolution(deep.features, shallow.features, deep.pool, padded=False),
             nn.ReLU(inplace=True),
         )

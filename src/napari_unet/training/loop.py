@@ -223,10 +223,12 @@ class Trainer:
             if self.config.dropout:
                 torch.manual_seed(step_seed(self.config.seed, step))
             with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-                logits = self.network(images)
-        size = logits.shape[2:]  # smaller than the patch where the network crops
+                output = self.network(images)
+        heads = output if isinstance(output, list) else [output]  # deep supervision
+        size = heads[0].shape[2:]  # smaller than the patch where the network crops
         labels, weights = crop_centre(labels, size), crop_centre(weights, size)
-        return self.loss(logits.float(), labels, weights)
+        losses = [self.loss(logits.float(), labels, weights) for logits in heads]
+        return torch.stack(losses).mean()
 
     # -- judging and keeping -------------------------------------------------------
 
