@@ -274,7 +274,25 @@ def test_resuming(
     assert "width was 2, not 8" in capsys.readouterr().err
     files[0], files[1] = files[1], files[0]
     assert main(["train", *files, "--run", str(tmp_path / "none"), "--resume"]) == 1
-    assert "no run to resume" in capsys.readouterr().err
+    assert "holds no run" in capsys.readouterr().err
+
+
+def test_curves_of_a_run(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert main(train(data, run, "--quiet", steps=2)) == 0
+    assert main(["curves", str(run)]) == 0
+    assert capsys.readouterr().out == f"{run / 'curves.png'}\n"
+    assert main(["curves", str(run), "--out", str(tmp_path / "a.png")]) == 0
+    same = [
+        (path / name).read_bytes()
+        for path, name in ((run, "curves.png"), (tmp_path, "a.png"))
+    ]
+    assert same[0][:4] == same[1][:4] == b"\x89PNG"
+    capsys.readouterr()
+    assert main(["curves", str(tmp_path)]) == 1
+    assert "holds no run" in capsys.readouterr().err
 
 
 # -- refusals ------------------------------------------------------------------------
@@ -289,7 +307,8 @@ def test_wrong_usage_is_2(data: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "is not a range such as 0:18" in capsys.readouterr().err
     assert main(train(data, data / "x", "--depth=9")) == 2
     assert "depth is 9" in capsys.readouterr().err
-    assert main(train(data, data / "x", "--budget=soon")) == 2
+    assert main(train(data, data / "x", "--budget=2m", steps=3)) == 2
+    assert "budget and steps were given" in capsys.readouterr().err
     assert not (data / "x").exists()
 
 

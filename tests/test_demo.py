@@ -12,6 +12,7 @@ from napari_unet.demo import run_demo
 from napari_unet.errors import ConfigError, MaskError, StackFormatError
 
 FILES = [
+    "curves.png",
     "picture.png",
     "run",
     "scores.json",

@@ -1,4 +1,4 @@
-"""The command ``napari-unet``: train, predict, evaluate, info, demo.
+"""The command ``napari-unet``: train, predict, evaluate, curves, info, demo.
 
 Exit code 0 when all went well, 1 when something failed, 2 for wrong usage.
 """
@@ -63,6 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_predict(commands)
     _add_evaluate(commands)
+    _add_curves(commands)
     _add_info(commands)
     _add_demo(commands)
     return parser
@@ -272,6 +273,29 @@ def _scores(given: argparse.Namespace, prediction: Stack, truth: Stack) -> Repor
         membranes=given.membranes,
         cell_value=given.cell_value,
     )
+
+
+def _add_curves(commands: Any) -> None:
+    parser = flags.command(
+        commands, "curves", _curves, "draw the loss and scores of a run as a picture"
+    )
+    parser.add_argument("run", type=Path, help="run folder")
+    parser.add_argument(
+        "--out", type=Path, help="the PNG (default: curves.png in the run folder)"
+    )
+    flags.add_output_flags(parser)
+
+
+def _curves(given: argparse.Namespace) -> int:
+    from napari_unet.evaluation import curves_picture
+    from napari_unet.training.run import RunFolder
+
+    out = given.out or given.run / "curves.png"
+    run = RunFolder(given.run)
+    run.config()  # says what is wrong where this is no run
+    curves_picture(out, run.log(), title=given.run.resolve().name)
+    _say(given, str(out))
+    return 0
 
 
 def _add_info(commands: Any) -> None:

@@ -17,7 +17,12 @@ from napari_unet.config import TrainingConfig
 from napari_unet.console import show, stop_on_interrupt
 from napari_unet.data import Stack, check_pair, open_stack, synthetic_em, write_stack
 from napari_unet.errors import ConfigError, StackFormatError, UNetError
-from napari_unet.evaluation import Evaluation, comparison_picture, evaluate
+from napari_unet.evaluation import (
+    Evaluation,
+    comparison_picture,
+    curves_picture,
+    evaluate,
+)
 from napari_unet.events import Event, PredictionFinished, TrainingFinished
 from napari_unet.files import write_text
 from napari_unet.model import Model
@@ -165,6 +170,7 @@ def _report(out: Path, scores: Evaluation, image: Stack, truth: Stack) -> None:
     write_text(out / "scores.txt", scores.text())
     write_text(out / "scores.json", json.dumps(scores.to_dict(), indent=2) + "\n")
     log = RunFolder(out / "run").log()
+    curves_picture(out / "curves.png", log, title="The training")
     comparison_picture(
         out / "picture.png",
         image.section(0)[0],

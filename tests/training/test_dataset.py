@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -35,6 +36,17 @@ def pair(*shape: int, seed: int = 0) -> tuple[Stack, Stack]:
     image = (100 * labels + random.integers(0, 20, shape)).astype(np.uint8)
     axes = "ZYX"[-len(shape) :]
     return Stack(image, axes), Stack(255 * labels, axes)
+
+
+def test_an_epoch_covers_the_annotated_pixels() -> None:
+    image, labels = pair(2, 48, 48)
+    assert Dataset([(image, labels)], STILL).steps_to_cover == math.ceil(
+        2 * 48 * 48 / (3 * STILL.patch_size**2)  # type: ignore[operator]
+    )
+    unpadded = replace(STILL, network="unet-2015", depth=1, width=2, patch_size=20)
+    assert measure_geometry(network_config(unpadded, 1, 2)).crop == 8
+    found = Dataset([(image, labels)], unpadded).steps_to_cover
+    assert found == math.ceil(2 * 48 * 48 / (3 * 4 * 4))
 
 
 # -- the split -----------------------------------------------------------------------

@@ -1,12 +1,19 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from napari_unet import train
 from napari_unet.config import TrainingConfig, options
+from napari_unet.data import Stack
+from napari_unet.errors import ConfigError
+from napari_unet.events import StepDone
 from napari_unet.training.defaults import complete_training
+from napari_unet.training.loop import Trainer
 from napari_unet.training.optimisers import (
     OPTIMISERS,
     make_optimizer,
@@ -92,3 +99,58 @@ def test_running_average_by_hand() -> None:
         kept = min(0.25, (1 + number) / (10 + number))
         expected = value if number == 0 else kept * expected + (1 - kept) * value
         assert average.module.weight.item() == pytest.approx(expected)
+
+
+def squares(sections: int) -> tuple[Stack, Stack]:
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, (sections, 3, 3))
+    labels = np.kron(labels, np.ones((8, 8))).astype(np.uint8)
+    image = 80 * labels + random.integers(0, 90, labels.shape)
+    return Stack(image.astype(np.uint8), "ZYX"), Stack(labels, "ZYX")
+
+
+TINY: dict[str, Any] = {
+    "depth": 1,
+    "width": 2,
+    "patch_size": 16,
+    "precision": "fp32",
+    "device": "cpu",
+}
+
+
+def test_plateau_without_anything_held_out_is_refused() -> None:
+    with pytest.raises(ConfigError, match="nothing is held out to tell progress by"):
+        train(*squares(1), steps=1, schedule="plateau", **TINY)
+
+
+def flat(network: torch.nn.Module) -> torch.Tensor:
+    return torch.cat([each.detach().flatten() for each in network.parameters()])
+
+
+def test_clipped_gradient_moves_no_further() -> None:
+    """One step of SGD is as long as the clipped gradient times the rate."""
+
+    def first_step(**options: Any) -> float:
+        config = TrainingConfig(
+            steps=1, optimizer="sgd", learning_rate=0.5, **options, **TINY
+        )
+        trainer = Trainer([squares(5)], config)
+        before = flat(trainer.network)
+        for _ in trainer.events():
+            pass
+        return torch.linalg.vector_norm(flat(trainer.network) - before).item()
+
+    whole = first_step()
+    assert whole > 0.02
+    assert first_step(clip=1e3) == whole
+    warm_up = 0.05
+    assert first_step(clip=0.01) == pytest.approx(0.01 * 0.5 * warm_up, rel=1e-3)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_it_learns(optimizer: str) -> None:
+    options = {**TINY, "width": 4, "optimizer": optimizer, "batch_size": 4}
+    events: list[Any] = []
+    train(*squares(5), steps=60, on_event=events.append, **options)
+    losses = [each.loss for each in events if isinstance(each, StepDone)]
+    assert np.mean(losses[-10:]) < 0.75 * np.mean(losses[:3])

@@ -301,7 +301,7 @@ def test_other_options_are_refused(unbroken: Unbroken) -> None:
 
 
 def test_resuming_nothing_is_refused(unbroken: Unbroken, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="no run to resume"):
+    with pytest.raises(TrainingError, match="holds no run"):
         unbroken.train(tmp_path / "none", resume=True)
 
 

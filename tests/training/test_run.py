@@ -114,7 +114,7 @@ def test_damaged_config_is_told(tmp_path: Path, content: str) -> None:
 
 
 def test_missing_run_is_told(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="no run to resume"):
+    with pytest.raises(TrainingError, match="holds no run"):
         RunFolder(tmp_path / "none").config()
 
 

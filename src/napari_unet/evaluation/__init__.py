@@ -1,5 +1,6 @@
 """Overlap per class, the ISBI membrane scores, objects, and the reports on them."""
 
+from napari_unet.evaluation.curves import curves_picture
 from napari_unet.evaluation.membranes import (
     THRESHOLDS,
     MembraneScores,
@@ -27,6 +28,7 @@ __all__ = [
     "OverlapScores",
     "comparison_picture",
     "count_confusion",
+    "curves_picture",
     "evaluate",
     "evaluate_objects",
     "overlap_scores",

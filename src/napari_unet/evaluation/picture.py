@@ -104,7 +104,7 @@ def comparison_picture(
         axes = _place(figure, CURVE_SIDE, CURVE_FOOT, width, CURVES)
         _draw_curves(axes, losses, scores, score_name)
     figure.suptitle(title, y=1 - 0.12 / height, va="top", fontsize=14, parse_math=False)
-    return _save(figure, Path(path))
+    return save(figure, Path(path))
 
 
 def _dpi(columns: int) -> float:
@@ -245,7 +245,7 @@ def _draw_curves(
     if losses:
         steps, values = np.array(losses, dtype=float).T
         axes.plot(steps, values, color=BLUE, alpha=0.25, linewidth=0.8)
-        axes.plot(steps, _smooth(values), color=BLUE, linewidth=2)
+        axes.plot(steps, smooth(values), color=BLUE, linewidth=2)
         axes.set_ylabel("training loss", color=BLUE)
     if scores:
         right = axes.twinx() if losses else axes
@@ -254,7 +254,7 @@ def _draw_curves(
         right.set_ylabel(score_name, color=VERMILLION)
 
 
-def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the running mean over about a thirtieth of the curve."""
     window = np.ones(2 * (len(values) // 60) + 1)
     count = np.convolve(np.ones_like(values), window, mode="same")
@@ -262,7 +262,8 @@ def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return smoothed
 
 
-def _save(figure: Figure, path: Path) -> Path:
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure as a PNG, whole or not at all."""
     with replacing(path) as part:
         figure.savefig(part, format="png")
     return path

@@ -173,10 +173,12 @@ class Dataset:
 
     @property
     def steps_to_cover(self) -> int:
-        """How many steps show as many pixels as are annotated: one epoch."""
-        assert self.config.patch_size is not None
-        shown = self.config.batch_size * self.config.patch_size**2
-        return math.ceil(self._annotated / shown)
+        """How many steps judge as many pixels as are annotated: one epoch."""
+        config = self.config
+        assert config.patch_size is not None
+        crop = measure_geometry(self.network).crop
+        judged = config.batch_size * (config.patch_size - 2 * crop) ** 2
+        return math.ceil(self._annotated / judged)
 
     def batch(self, step: int) -> Patch:
         """Draw the patches of a step; the same for the same seed and step.

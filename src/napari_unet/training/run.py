@@ -117,7 +117,7 @@ class RunFolder:
             config: dict[str, Any] = json.loads(self._config.read_text("utf-8"))
         except FileNotFoundError:
             raise TrainingError(
-                f"{self.path} holds no run to resume: it has no config.json."
+                f"{self.path} holds no run: it has no config.json."
             ) from None
         except ValueError as error:
             raise TrainingError(f"{self._config} is damaged: {error}.") from error
