@@ -22,7 +22,7 @@ $(READY): pyproject.toml constraints.txt
 	@mkdir -p $(VENV) && touch $(BEGUN)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet "pip>=25.1"
-	$(BIN)/python -m pip install -c constraints.txt -e ".[gui]" --group dev
+	$(BIN)/python -m pip install -c constraints.txt -e ".[gui,encoders]" --group dev
 	@mv $(BEGUN) $@
 
 demo: setup ## train, predict and score in about three minutes (DATA=folder for your own)
@@ -44,7 +44,7 @@ docs: setup ## draw the pictures of the README
 	xvfb-run -a -s "-screen 0 1600x1000x24" $(BIN)/python docs/screenshot.py
 
 constraints: setup ## move to the newest versions and write them down
-	$(BIN)/python -m pip install --upgrade --upgrade-strategy eager -e ".[gui]" --group dev
+	$(BIN)/python -m pip install --upgrade --upgrade-strategy eager -e ".[gui,encoders]" --group dev
 	@sed -n '/^#/p' constraints.txt > $(VENV)/frozen
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+.*//' >> $(VENV)/frozen
 	@mv $(VENV)/frozen constraints.txt

@@ -261,6 +261,15 @@ class TrainingConfig(ComputeConfig):
         minimum=16,
         maximum=2048,
     )
+    pretrained: bool = option(
+        True, "Whether an encoder (unet-<encoder>) starts with its published weights."
+    )
+    freeze: float = option(
+        0.0,
+        "Share of the budget during which the encoder stays as it is.",
+        minimum=0,
+        maximum=1,
+    )
     batch_size: int = option(2, "Patches in one step.", minimum=1, maximum=512)
     optimizer: str = option(
         "adamw",

@@ -6,7 +6,7 @@ import torch
 
 from napari_unet.config import NetworkConfig
 from napari_unet.networks import build_network, measure_geometry
-from napari_unet.networks.geometry import _linear
+from napari_unet.networks.geometry import _linear, _measure
 
 
 def reach_by_hand(depth: int) -> tuple[int, int]:
@@ -69,7 +69,7 @@ def test_real_network_sees_nearly_as_far() -> None:
 
 
 def test_measuring_leaves_random_numbers_alone() -> None:
-    measure_geometry.cache_clear()
+    _measure.cache_clear()
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)

@@ -12,12 +12,22 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_unet.errors import ConfigError
-from napari_unet.networks.blocks import Convolution, Norm, Transposed
+from napari_unet.networks.blocks import (
+    CONVOLUTION,
+    NORM,
+    TRANSPOSED,
+    Convolution,
+    Norm,
+    Transposed,
+)
 
 if TYPE_CHECKING:
     from napari_unet.config import ComputeConfig
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+
+
+_PLAIN = {*CONVOLUTION.values(), *TRANSPOSED.values(), *NORM.values()}
 
 
 def choose_device(config: ComputeConfig) -> torch.device:
@@ -106,7 +116,8 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
 def _fold_sequence(layers: nn.Sequential) -> None:
     for index in range(len(layers) - 1):
         convolution, norm = layers[index], layers[index + 1]
-        if not isinstance(norm, Norm):
+        # A class derived from these may do more: rectify, or standardise its weights.
+        if not isinstance(norm, Norm) or not {type(convolution), type(norm)} <= _PLAIN:
             continue
         if isinstance(convolution, Convolution):
             layers[index] = fuse_conv_bn_eval(convolution, norm)

@@ -9,6 +9,12 @@ from typing import TYPE_CHECKING
 from napari_unet.errors import ConfigError
 from napari_unet.networks.attention import AttentionUNet
 from napari_unet.networks.blocks import initialise
+from napari_unet.networks.encoders import (
+    PREFIX,
+    EncoderUNet,
+    encoder_networks,
+    is_encoder_network,
+)
 from napari_unet.networks.nested import NestedUNet
 from napari_unet.networks.residual import ResidualUNet, Xception
 from napari_unet.networks.unet import UNet
@@ -91,11 +97,25 @@ def find_member(name: str) -> Member:
     """
     if name in FAMILY:
         return FAMILY[name]
-    close = difflib.get_close_matches(name, FAMILY, cutoff=0.5)
+    known, more = list(FAMILY), ""
+    try:
+        if is_encoder_network(name):
+            return encoder_member(name)
+        known += encoder_networks()
+    except ConfigError as error:
+        more = f" {error}"
+    close = difflib.get_close_matches(name, known, cutoff=0.5)
     hint = f"; did you mean {' or '.join(close)}?" if close else "."
     raise ConfigError(
-        f"There is no network {name!r}. Known are {', '.join(FAMILY)}{hint}"
+        f"There is no network {name!r}. Known are {', '.join(FAMILY)} and "
+        f"{PREFIX}<encoder>{hint}{more}"
     )
+
+
+def encoder_member(name: str) -> Member:
+    """Describe the network ``unet-<encoder>``."""
+    line = f"A U-Net on the pretrained encoder {name.removeprefix(PREFIX)}."
+    return Member(line, EncoderUNet, depth=5)
 
 
 def build_network(config: NetworkConfig) -> nn.Module:

@@ -19,7 +19,9 @@ from napari_unet.networks.blocks import (
     Transposed,
     pooling_plan,
 )
+from napari_unet.networks.encoders import EncoderUNet
 from napari_unet.networks.family import build_network
+from napari_unet.networks.reach import measure_reach
 
 if TYPE_CHECKING:
     from napari_unet.config import NetworkConfig
@@ -60,6 +62,7 @@ class Geometry:
     exact : bool
         Whether that is all it sees. Instance or group norm, and pooling over all of
         the image, look at the whole tile, so that tiles do not quite equal the whole.
+        `radius` is then how far neighbouring tiles overlap.
     """
 
     strides: tuple[int, ...]
@@ -96,24 +99,35 @@ class Geometry:
         return self.smallest + max(0, steps) * self.stride
 
 
-@lru_cache(maxsize=32)
 def measure_geometry(config: NetworkConfig) -> Geometry:
     """Measure how far the network that `config` describes can see.
 
     A one-feature copy of the network with equal positive weights is linear, or at
     least rises with each pixel it sees; so an input pixel has a gradient exactly where
     the real network can see it. Pooling by mean stands in for pooling by maximum,
-    since both look at the same pixels.
+    since both look at the same pixels. A network with an encoder, whose layers may be
+    of any kind, goes through `measure_reach`.
     """
-    thin = dataclasses.replace(config, channels=1, context=0, width=1, dropout=0.0)
+    thin = dataclasses.replace(
+        config, channels=1, classes=1, context=0, width=1, dropout=0.0
+    )
+    return _measure(thin)
+
+
+@lru_cache(maxsize=32)
+def _measure(thin: NetworkConfig) -> Geometry:
     with torch.random.fork_rng(devices=[]):
         network = build_network(thin)
+    strides = tuple(map(math.prod, zip(*pooling_plan(thin), strict=True)))
+    if isinstance(network, EncoderUNet):
+        radius = measure_reach(network.double().eval(), strides[0])
+        radii = (radius or 4 * strides[0],) * 2
+        return Geometry(strides, radii, exact=radius is not None)
     exact = not any(isinstance(layer, GLOBAL) for layer in network.modules())
     network = _linear(network)
-    strides = tuple(map(math.prod, zip(*pooling_plan(config), strict=True)))
     crop, remainder = _measure_crop(network, strides)
-    start = Geometry(strides, (0,) * config.dims, crop, remainder, exact)
-    upright = [_measure_radius(network, start, axis) for axis in range(config.dims - 1)]
+    start = Geometry(strides, (0,) * thin.dims, crop, remainder, exact)
+    upright = [_measure_radius(network, start, axis) for axis in range(thin.dims - 1)]
     return dataclasses.replace(start, radii=(*upright, upright[-1]))
 
 

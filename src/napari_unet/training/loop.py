@@ -28,6 +28,7 @@ from napari_unet.networks.compute import (
     dtype_name,
     reuse_memory,
 )
+from napari_unet.networks.encoders import EncoderUNet, freeze, load_published
 from napari_unet.training.budget import Budget
 from napari_unet.training.checkpoint import pack, unpack
 from napari_unet.training.dataset import Dataset, step_seed
@@ -216,12 +217,15 @@ class Trainer:
         return rate
 
     def _forward(self, step: int, batch: Any) -> torch.Tensor:
+        config = self.config
         self.network.train()
+        if config.freeze:
+            freeze(self.network, self._share_done() < config.freeze)
         images, labels, weights = (each.to(self.device) for each in batch)
         half = self.dtype == torch.bfloat16
-        with torch.random.fork_rng(enabled=bool(self.config.dropout)):
-            if self.config.dropout:
-                torch.manual_seed(step_seed(self.config.seed, step))
+        # Some encoders draw random numbers even without dropout.
+        with torch.random.fork_rng():
+            torch.manual_seed(step_seed(config.seed, step))
             with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
                 output = self.network(images)
         heads = output if isinstance(output, list) else [output]  # deep supervision
@@ -305,12 +309,16 @@ class Trainer:
             self.run.create({**record, "init": self.transfer}, overwrite=overwrite)
 
     def _take_weights(self) -> None:
-        """Start from a saved model, if one was named."""
+        """Start from a saved model, if one was named, or from published weights."""
         if self.config.init:
             self.transfer = start_from(
                 self.network, self.network_config, self.config.init
             )
-            self.average.module.load_state_dict(self.network.state_dict())
+        elif self.config.pretrained and isinstance(self.network, EncoderUNet):
+            load_published(self.network)
+        else:
+            return
+        self.average.module.load_state_dict(self.network.state_dict())
 
     def _resume(self, run: RunFolder) -> None:
         recorded = run.config()
