@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         TrainingError,
         UNetError,
     )
-    from napari_unet.evaluation import evaluate, evaluate_objects
+    from napari_unet.evaluation import evaluate, evaluate_objects, evaluate_regression
     from napari_unet.model import Model
     from napari_unet.prediction import find_objects, predict
     from napari_unet.training import train
@@ -40,6 +40,7 @@ __all__ = [
     "__version__",
     "evaluate",
     "evaluate_objects",
+    "evaluate_regression",
     "find_objects",
     "open_stack",
     "predict",
@@ -60,6 +61,7 @@ _MODULES = {
     "UNetError": "errors",
     "evaluate": "evaluation",
     "evaluate_objects": "evaluation",
+    "evaluate_regression": "evaluation",
     "find_objects": "prediction",
     "open_stack": "data",
     "predict": "prediction",

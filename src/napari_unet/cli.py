@@ -132,7 +132,8 @@ def _add_predict(commands: Any) -> None:
         "--out",
         type=Path,
         required=True,
-        help="folder for <stem>.labels.tif, <stem>.prob.tif and <stem>.objects.tif",
+        help="folder for <stem>.labels.tif, <stem>.prob.tif and <stem>.objects.tif, or "
+        "<stem>.prediction.tif of a model of regression",
     )
     parser.add_argument(
         "--probabilities", action="store_true", help="write probabilities as well"
@@ -190,7 +191,7 @@ def _predict_one(
     )
     last = show(events, _face(given), path.name)
     if isinstance(last, PredictionFinished):
-        files = [last.labels, last.probabilities, last.objects]
+        files = [last.labels, last.prediction, last.probabilities, last.objects]
         _say(given, "\n".join(filter(None, files)))
 
 
@@ -226,10 +227,16 @@ def _add_evaluate(commands: Any) -> None:
         action=argparse.BooleanOptionalAction,
         help="score membranes by V_rand and V_info (default: when there are 2 classes)",
     )
-    parser.add_argument(
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument(
         "--objects",
         action="store_true",
         help="score objects, of which both hold the numbers",
+    )
+    kind.add_argument(
+        "--regression",
+        action="store_true",
+        help="score values, as regression predicts them",
     )
     parser.add_argument(
         "--object-dims",
@@ -260,8 +267,14 @@ def _evaluate(given: argparse.Namespace) -> int:
 
 
 def _scores(given: argparse.Namespace, prediction: Stack, truth: Stack) -> Report:
-    from napari_unet.evaluation import evaluate, evaluate_objects
+    from napari_unet.evaluation import (
+        evaluate,
+        evaluate_objects,
+        evaluate_regression,
+    )
 
+    if given.regression:
+        return evaluate_regression(prediction, truth, ignore=given.ignore)
     if given.objects:
         return evaluate_objects(
             prediction, truth, dims=given.object_dims, ignore=given.ignore

@@ -243,6 +243,11 @@ class TrainingConfig(ComputeConfig):
     init: str | None = option(
         None, "Model to start from: a run folder or .safetensors file."
     )
+    task: str = option(
+        "classes",
+        "What is learnt: the class of each pixel, or by regression a value.",
+        choices=("classes", "regression"),
+    )
     seed: int = option(0, "Start of all random numbers.", minimum=0, maximum=2**31 - 1)
     ignore: int | None = option(
         None, "Mask value that is neither trained nor scored.", minimum=-(2**31)
@@ -306,15 +311,19 @@ class TrainingConfig(ComputeConfig):
         maximum=0.9999,
     )
     loss: str = option(
-        "border-cross-entropy",
-        "What is minimised; border-cross-entropy is that of the 2015 paper.",
+        "auto",
+        "What is minimised; border-cross-entropy is that of the 2015 paper, and auto "
+        "takes it, or mse for regression.",
         choices=(
+            "auto",
             "border-cross-entropy",
             "cross-entropy",
             "dice",
             "cross-entropy-dice",
             "focal",
             "tversky",
+            "mse",
+            "mae",
         ),
     )
     focal_gamma: float = option(
@@ -429,11 +438,21 @@ class TrainingConfig(ComputeConfig):
                 f"steps is {self.steps} and epochs is {self.epochs}, but only one of "
                 "them can say how long to train: leave the other out."
             )
+        if self.loss != "auto" and self.regresses != (self.loss in ("mse", "mae")):
+            raise ConfigError(
+                f"The loss is {self.loss} and the task {self.task}, which do not go "
+                "together: mse and mae are losses of regression, the others of classes."
+            )
         if self.steps_per_epoch and not self.epochs:
             raise ConfigError(
                 f"steps_per_epoch is {self.steps_per_epoch}, but there are no epochs: "
                 "say how many by epochs, or leave it out."
             )
+
+    @property
+    def regresses(self) -> bool:
+        """Whether values are predicted instead of classes."""
+        return self.task == "regression"
 
 
 @dataclass(frozen=True)
@@ -451,14 +470,12 @@ class ObjectConfig(Config):
         "Probability above which a pixel belongs to an object, or for a distance map "
         "the distance.",
         minimum=0,
-        maximum=1000,
     )
     seed_threshold: float = option(
         0.5,
         "By how much the inside of an object is more probable than its border where it "
         "grows from, or for a distance map by how much its maximum stands out.",
         minimum=0,
-        maximum=1000,
     )
     minimum_size: int = option(
         0, "Pixels below which an object is left out.", minimum=0

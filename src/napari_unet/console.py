@@ -99,7 +99,8 @@ class _Bar:
     def show(self, event: Event) -> None:
         """Move the bar as the event says."""
         if isinstance(event, TrainingStarted):
-            self._say("Mask values: " + ", ".join(event.mapping) + ".")
+            what = "Mask values" if event.classes else "Values to regress"
+            self._say(f"{what}: {', '.join(event.mapping)}.")
             self._say(
                 f"Training on {event.training}; held out: {event.validation} "
                 f"({event.device}, {event.precision})."
@@ -113,7 +114,8 @@ class _Bar:
                 f"{event.precision})."
             )
         elif isinstance(event, Validated):
-            self._score = f", mean IoU {event.smoothed:.3f}"
+            name = "mean IoU" if event.r2 is None else "R²"
+            self._score = f", {name} {event.smoothed:.3f}"
         elif isinstance(event, StepDone):
             rate = event.step / event.elapsed if event.elapsed else 0
             note = f"{rate:.1f} steps/s, loss {event.loss:.3f}{self._score}"

@@ -41,9 +41,10 @@ class TrainingStarted(Event):
     step : int
         Steps already done, more than 0 when a run is resumed.
     classes : list of int
-        The mask value of each class, in class order.
+        The mask value of each class, in class order; none for regression.
     mapping : list of str
-        What each mask value becomes and how common it is, in words.
+        What each mask value becomes and how common it is, or what the values to
+        regress are like, in words.
     training, validation : str
         Which part of the data serves for what, in words.
     transfer : str
@@ -92,13 +93,17 @@ class Validated(Event):
     ----------
     step : int
     loss : float
-        Plain cross-entropy over the held-out pixels.
+        Plain cross-entropy over the held-out pixels, or for regression their mean
+        squared difference in standard deviations.
     iou, dice, precision, recall : dict of str to float
         Score of each class that occurs, under the class's name; None where undefined.
     score, smoothed : float
-        Mean IoU now, and its running average, by which "best" is judged.
+        Mean IoU, or for regression R², now, and its running average, by which "best"
+        is judged.
     best : bool
         Whether this model became the best so far.
+    r2, mae, rmse : float or None
+        Scores of regression; see `napari_unet.evaluation.RegressionScores`.
     """
 
     step: int
@@ -110,6 +115,9 @@ class Validated(Event):
     score: float
     smoothed: float
     best: bool
+    r2: float | None = None
+    mae: float | None = None
+    rmse: float | None = None
 
 
 @dataclass(frozen=True)
@@ -183,13 +191,14 @@ class PredictionFinished(Event):
 
     Attributes
     ----------
-    labels, probabilities, objects : str or None
-        The files written.
+    labels, probabilities, objects, prediction : str or None
+        The files written; `prediction` holds the values of a model of regression.
     """
 
     labels: str | None = None
     probabilities: str | None = None
     objects: str | None = None
+    prediction: str | None = None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.config import NetworkConfig
 from napari_unet.data.masks import Classes
+from napari_unet.data.scale import Scale
 from napari_unet.errors import ModelError, UNetError
 from napari_unet.files import replacing
 
@@ -34,23 +35,38 @@ class Model:
     network : torch.nn.Module
         In evaluation mode, on the CPU, in float32.
     config : NetworkConfig
-    classes : Classes
-        How class indices map to mask values.
+    classes : Classes or None
+        How class indices map to mask values; None where values are predicted.
     pixel_size : dict of str to float
         Pixel size of the training image along each known axis, in `unit`.
     unit : str or None
     name : str
     history : dict
         How it came to be: options, data, scores, versions.
+    scale : Scale or None
+        Of the values that a network trained by regression predicts.
     """
 
     network: torch.nn.Module
     config: NetworkConfig
-    classes: Classes
+    classes: Classes | None
     pixel_size: dict[str, float] = field(default_factory=dict)
     unit: str | None = None
     name: str = ""
     history: dict[str, Any] = field(default_factory=dict)
+    scale: Scale | None = None
+
+    @property
+    def target(self) -> Classes | Scale:
+        """What it predicts: its classes, or the scale of its values."""
+        target = self.classes or self.scale
+        assert target is not None
+        return target
+
+    @property
+    def regresses(self) -> bool:
+        """Whether it predicts values instead of classes."""
+        return self.classes is None
 
     def save(self, path: str | Path) -> Path:
         """Write the model to `path`, whole or not at all.
@@ -96,10 +112,11 @@ class Model:
         info = read_info(path)
         try:
             config = NetworkConfig.from_dict(info["network"])
-            classes = Classes.from_dict(info["classes"])
-            if classes.n != config.classes:
+            classes, scale = _target(info)
+            outputs = classes.n if classes else 1
+            if outputs != config.classes:
                 raise ModelError(
-                    f"{classes.n} mask values for a network of {config.classes} classes"
+                    f"{outputs} mask values for a network of {config.classes} classes"
                 )
             with torch.random.fork_rng(devices=[]):
                 network = build_network(config)
@@ -114,6 +131,7 @@ class Model:
             unit=info.get("unit"),
             name=info.get("name", path.stem),
             history=info.get("history", {}),
+            scale=scale,
         )
 
     def info(self) -> dict[str, Any]:
@@ -121,12 +139,19 @@ class Model:
         return {
             "name": self.name,
             "network": self.config.to_dict(),
-            "classes": self.classes.to_dict(),
+            "classes": self.classes.to_dict() if self.classes else None,
+            **({"scale": self.scale.to_dict()} if self.scale else {}),
             "pixel_size": dict(self.pixel_size),
             "unit": self.unit,
             "normalisation": "mean and standard deviation of each channel of the image",
             "history": self.history,
         }
+
+
+def _target(info: dict[str, Any]) -> tuple[Classes | None, Scale | None]:
+    if info["classes"] is None:
+        return None, Scale.from_dict(info["scale"])
+    return Classes.from_dict(info["classes"]), None
 
 
 def find_model(path: str | Path) -> Path:

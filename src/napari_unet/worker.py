@@ -122,14 +122,19 @@ def predict(request: Request, stop: Stop) -> Iterator[Event]:
     from napari_unet.config import PredictionConfig
     from napari_unet.model import Model
     from napari_unet.prediction import predict_events
-    from napari_unet.prediction.output import ArraySink, result_shapes
+    from napari_unet.prediction.output import (
+        ArraySink,
+        check_probabilities,
+        result_shapes,
+    )
 
     model = Model.load(request["model"])
     stack = _stack(request)
     config = PredictionConfig.from_dict(request.get("options", {}))
-    shape, with_classes = result_shapes(model, stack)
-    labels = _create(request["labels"], model.classes.dtype, shape)
     path = request.get("probabilities")
+    check_probabilities(model, wanted=bool(path))
+    shape, with_classes = result_shapes(model, stack)
+    labels = _create(request["labels"], model.target.dtype, shape)
     probabilities = _create(path, "float32", with_classes) if path else None
     sink = ArraySink(labels, probabilities)
     wanted = probabilities is not None
@@ -138,7 +143,11 @@ def predict(request: Request, stop: Stop) -> Iterator[Event]:
     ):
         if isinstance(event, PredictionFinished):
             del sink, labels, probabilities  # closes the files, all written
-            event = PredictionFinished(request["labels"], path)
+            event = (
+                PredictionFinished(prediction=request["labels"])
+                if model.regresses
+                else PredictionFinished(request["labels"], path)
+            )
         yield event
 
 

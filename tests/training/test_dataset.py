@@ -104,7 +104,7 @@ def test_scribbles_on_some_sections_only() -> None:
     data = Dataset([(image, Stack(labels, "ZYX"))], config)
     assert data.splits[0].training == (2, 5, 6, 8)
     assert data.splits[0].validation == (1,)
-    assert data.classes.values == (1, 2)
+    assert data.target.values == (1, 2)
     assert (data.held_out[0].labels[0] != IGNORE).sum() == 2 * 4 * 26
 
 
@@ -359,8 +359,8 @@ def test_classes_are_those_of_all_masks() -> None:
     (image, mask), (other, _) = pair(20, 20), pair(20, 20, seed=1)
     third = Stack(np.where(np.indices((20, 20))[0] > 9, 7, 0).astype(np.uint16), "YX")
     data = Dataset([(image, mask), (other, third)], STILL)
-    assert data.classes.values == (0, 7, 255)
-    assert data.classes.dtype == "uint16"
+    assert data.target.values == (0, 7, 255)
+    assert data.target.dtype == "uint16"
 
 
 def test_images_with_other_channels_are_refused() -> None:

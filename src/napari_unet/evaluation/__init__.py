@@ -16,6 +16,12 @@ from napari_unet.evaluation.overlap import (
     score_overlap,
 )
 from napari_unet.evaluation.picture import comparison_picture
+from napari_unet.evaluation.regression import (
+    RegressionEvaluation,
+    RegressionScores,
+    evaluate_regression,
+    score_regression,
+)
 from napari_unet.evaluation.report import Evaluation, evaluate
 
 __all__ = [
@@ -26,13 +32,17 @@ __all__ = [
     "ObjectEvaluation",
     "ObjectScores",
     "OverlapScores",
+    "RegressionEvaluation",
+    "RegressionScores",
     "comparison_picture",
     "count_confusion",
     "curves_picture",
     "evaluate",
     "evaluate_objects",
+    "evaluate_regression",
     "overlap_scores",
     "score_membranes",
     "score_objects",
     "score_overlap",
+    "score_regression",
 ]

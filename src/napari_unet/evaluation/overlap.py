@@ -68,6 +68,11 @@ class OverlapScores:
     mean_dice: float
     n_pixels: int
 
+    @property
+    def score(self) -> float:
+        """The mean IoU: the higher, the better."""
+        return self.mean_iou
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts, lists and numbers, as JSON takes them."""
         return {**asdict(self), "classes": [asdict(scores) for scores in self.classes]}

@@ -48,7 +48,8 @@ class SectionPrediction:
     index : int
         Its place in the stack.
     labels : ndarray of uint8, shape (Y, X)
-        The most probable class of each pixel, as class index.
+        The most probable class of each pixel, as class index; or of float32, for
+        regression, the standardised value.
     probabilities : ndarray of float32, shape (classes, Y, X), or None
         In class order; they sum to 1.
     """
@@ -77,6 +78,8 @@ class Predictor:
         self.geometry = measure_geometry(config)
         self.device = choose_device(compute)
         self.dtype = choose_dtype(compute, self.device)
+        if config.classes == 1 and compute.precision == "auto":
+            self.dtype = torch.float32  # bf16 has 8 bits: steps one would see in values
         self.network = fold_batch_norm(network).to(self.device, self.dtype)
         channels_last(self.network, config.dims)
 
@@ -154,8 +157,12 @@ def predict_sections(
     while batch := list(itertools.islice(jobs, batch_size)):
         for number in dict.fromkeys(number for number, _ in batch):
             if number not in images:
-                classes = predictor.config.classes if probabilities else 0
-                images[number] = _OpenImage(read(number), len(plan.tiles), classes)
+                images[number] = _OpenImage(
+                    read(number),
+                    len(plan.tiles),
+                    predictor.config.classes,
+                    probabilities=probabilities,
+                )
         windows = np.stack([images[number].window(tile) for number, tile in batch])
         logits = predictor(windows)
         for (number, tile), tile_logits in zip(batch, logits, strict=True):
@@ -211,13 +218,15 @@ class _Reader:
 class _OpenImage:
     """A normalised section or volume ``(C, …)`` and its result so far."""
 
-    def __init__(self, pixels: np.ndarray, tiles: int, classes: int) -> None:
+    def __init__(
+        self, pixels: np.ndarray, tiles: int, classes: int, *, probabilities: bool
+    ) -> None:
         self.pixels = pixels
         self.missing = tiles
         shape = pixels.shape[1:]
-        self.labels = np.empty(shape, np.uint8)
+        self.labels = np.empty(shape, np.float32 if classes == 1 else np.uint8)
         self.probabilities = (
-            np.empty((classes, *shape), np.float32) if classes else None
+            np.empty((classes, *shape), np.float32) if probabilities else None
         )
 
     def window(self, tile: Tile) -> np.ndarray:
@@ -235,7 +244,7 @@ class _OpenImage:
 
     def store(self, tile: Tile, logits: torch.Tensor) -> None:
         inner = logits[:, *tile.core_in_window]
-        self.labels[tile.core] = _most_probable(inner).cpu().numpy()
+        self.labels[tile.core] = _decide(inner).cpu().numpy()
         if self.probabilities is not None:
             shares = torch.softmax(inner.float(), dim=0)
             self.probabilities[:, *tile.core] = shares.cpu().numpy()
@@ -251,8 +260,13 @@ class _OpenImage:
             yield SectionPrediction(int(index), labels[place], shares)
 
 
-def _most_probable(logits: torch.Tensor) -> torch.Tensor:
-    """Return the class index of each pixel; the first one where several are equal."""
+def _decide(logits: torch.Tensor) -> torch.Tensor:
+    """Return the class index of each pixel; the first one where several are equal.
+
+    One channel is no class but the value itself, of regression.
+    """
+    if len(logits) == 1:
+        return logits[0].float()
     if len(logits) == 2:  # many times faster than argmax over so short an axis
         return (logits[1] > logits[0]).to(torch.uint8)
     return logits.argmax(dim=0).to(torch.uint8)
@@ -275,8 +289,9 @@ def predict_events(
     stack : Stack
     config : PredictionConfig
     on_section : callable
-        Called with the section's index, its labels ``(Y, X)`` in mask values, and its
-        probabilities ``(classes, Y, X)`` as float32, or None.
+        Called with the section's index, its labels ``(Y, X)`` in mask values, or for
+        regression the values as float32, and its probabilities ``(classes, Y, X)`` as
+        float32, or None.
     probabilities : bool
         Whether probabilities are wanted.
     should_stop : callable
@@ -314,7 +329,7 @@ def predict_events(
             done += result
             yield TilesDone(done, total)
         else:
-            labels = model.classes.decode(result.labels)
+            labels = model.target.decode(result.labels)
             on_section(result.index, labels, result.probabilities)
         if should_stop():
             return

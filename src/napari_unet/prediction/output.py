@@ -54,7 +54,8 @@ def predict(
     Returns
     -------
     labels : ndarray, shape of the image without channels
-        In the values and the dtype of the mask that the model was trained on.
+        In the values and the dtype of the mask that the model was trained on; for a
+        model of regression the values as float32.
     probabilities : ndarray of float32
         The same shape with an axis for the classes before the last two, in class
         order: ``(Z, C, Y, X)``.
@@ -68,7 +69,8 @@ def predict(
     ModelError
         If the model cannot be read, or expects other channels.
     ConfigError
-        If an option is out of range, or it is unclear which class is an object.
+        If an option is out of range, it is unclear which class is an object, or
+        probabilities are wanted of a model that has none.
 
     Examples
     --------
@@ -90,10 +92,16 @@ def predict(
             np.empty(shape, np.int32), object_finder(model, stack, config)
         )
     else:
-        shares = None if output == "labels" else np.empty(with_classes, np.float32)
-        sink = ArraySink(np.empty(shape, model.classes.dtype), shares)
+        wanted = output != "labels"
+        check_probabilities(model, wanted=wanted)
+        shares = np.empty(with_classes, np.float32) if wanted else None
+        sink = ArraySink(np.empty(shape, model.target.dtype), shares)
     for event in predict_events(
-        model, stack, config, sink, probabilities=output != "labels"
+        model,
+        stack,
+        config,
+        sink,
+        probabilities=output != "labels" and not model.regresses,
     ):
         on_event(event)
     labels = _in_image_order(sink.labels, stack)
@@ -115,7 +123,7 @@ def result_shapes(
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the shapes of a stack's labels and of its probabilities."""
     _, shape = result_shape(stack)
-    return shape, (*shape[:-2], model.classes.n, *shape[-2:])
+    return shape, (*shape[:-2], model.target.n, *shape[-2:])
 
 
 class ArraySink:
@@ -149,10 +157,16 @@ class ObjectSink:
         self, index: int, labels: NDArray[Any], probabilities: NDArray[Any] | None
     ) -> None:
         """Take section `index`; the sections come in order."""
-        assert probabilities is not None
-        for plane in self._finder(probabilities):
+        for plane in self._finder(objects_from(labels, probabilities)):
             _sections(self.labels)[self._stored] = plane
             self._stored += 1
+
+
+def objects_from(
+    labels: NDArray[Any], probabilities: NDArray[Any] | None
+) -> NDArray[Any]:
+    """Return what objects are found in: probabilities, else values as one channel."""
+    return labels[None] if probabilities is None else probabilities
 
 
 def _sections(pixels: NDArray[Any]) -> NDArray[Any]:
@@ -167,7 +181,7 @@ def object_finder(model: Model, stack: Stack, config: PredictionConfig) -> Objec
     ConfigError
         If it is unclear which class is an object, or they cannot be of volumes.
     """
-    return ObjectFinder(stack, roles(model.classes.n, model.classes.names), config)
+    return ObjectFinder(stack, roles(model.target.n, model.target.names), config)
 
 
 def _in_image_order(labels: NDArray[Any], stack: Stack) -> NDArray[Any]:
@@ -188,9 +202,11 @@ def predict_to_files(
 ) -> Iterator[Event]:
     """Predict a stack into ``<stem>.labels.tif`` and, as wanted, two files more.
 
-    These are ``<stem>.prob.tif`` and ``<stem>.objects.tif``. The files appear when they
-    are complete, with the image's axes, pixel size and unit. Memory does not grow with
-    the number of sections, except for objects in 3 dimensions, which need a volume.
+    These are ``<stem>.prob.tif`` and ``<stem>.objects.tif``. A model of regression
+    writes ``<stem>.prediction.tif`` instead of labels, its values as float32. The
+    files appear when they are complete, with the image's axes, pixel size and unit.
+    Memory does not grow with the number of sections, except for objects in 3
+    dimensions, which need a volume.
 
     Yields
     ------
@@ -204,10 +220,13 @@ def predict_to_files(
     ModelError
         If the stack does not have the channels that the model expects.
     ConfigError
-        If it is unclear which class is an object, or they cannot be of volumes.
+        If it is unclear which class is an object, they cannot be of volumes, or
+        probabilities are wanted of a model that has none.
     """
     config = config or PredictionConfig()
-    kinds = ["labels"] + ["prob"] * probabilities + ["objects"] * objects
+    check_probabilities(model, wanted=probabilities)
+    main = "prediction" if model.regresses else "labels"
+    kinds = [main] + ["prob"] * probabilities + ["objects"] * objects
     name = stack.source.name if stack.source else stack.name
     paths = {kind: output_path(name, folder, kind) for kind in kinds}
     check_absent(list(paths.values()), overwrite=overwrite)
@@ -224,8 +243,8 @@ def predict_to_files(
             }
 
             def write(index: int, labels: Any, shares: Any) -> None:
-                found = finder(shares) if finder else ()
-                planes = {"labels": [labels], "prob": shares, "objects": found}
+                found = finder(objects_from(labels, shares)) if finder else ()
+                planes = {main: [labels], "prob": shares, "objects": found}
                 for kind, writer in writers.items():
                     for plane in planes[kind]:
                         writer.put(plane)
@@ -236,7 +255,7 @@ def predict_to_files(
                 stack,
                 config,
                 write,
-                probabilities=probabilities or objects,
+                probabilities=(probabilities or objects) and not model.regresses,
                 should_stop=should_stop,
             ):
                 finished = isinstance(event, PredictionFinished)
@@ -249,7 +268,17 @@ def predict_to_files(
     except AbandonedError:
         return
     written = {kind: str(path) for kind, path in paths.items()}
-    yield PredictionFinished(*map(written.get, ("labels", "prob", "objects")))
+    order = ("labels", "prob", "objects", "prediction")
+    yield PredictionFinished(*map(written.get, order))
+
+
+def check_probabilities(model: Model, *, wanted: bool) -> None:
+    """Raise `ConfigError` if probabilities are wanted of a model that has none."""
+    if wanted and model.regresses:
+        raise ConfigError(
+            f"The model {model.name} was trained by regression: it predicts values and "
+            "no probabilities. Leave them out."
+        )
 
 
 def output_path(name: str, folder: Path, kind: str) -> Path:
@@ -272,12 +301,12 @@ def check_absent(paths: list[Path], *, overwrite: bool) -> None:
 
 
 def _file_options(model: Model, stack: Stack, kind: str) -> dict[str, Any]:
-    """Return how labels, probabilities or objects are to be written."""
+    """Return how a result is to be written."""
     axes, shape = result_shape(stack)
     options = {
         "shape": shape,
         "axes": axes,
-        "dtype": np.int32 if kind == "objects" else model.classes.dtype,
+        "dtype": np.int32 if kind == "objects" else model.target.dtype,
         "pixel_size": {
             axis: stack.pixel_size[axis] for axis in axes if axis in stack.pixel_size
         },
@@ -287,8 +316,8 @@ def _file_options(model: Model, stack: Stack, kind: str) -> dict[str, Any]:
         return options
     return {
         **options,
-        "shape": (*shape[:-2], model.classes.n, *shape[-2:]),
+        "shape": (*shape[:-2], model.target.n, *shape[-2:]),
         "axes": f"{axes[:-2]}CYX",
         "dtype": "float32",
-        "channel_names": [str(value) for value in model.classes.values],
+        "channel_names": [str(value) for value in model.target.values],
     }

@@ -60,6 +60,7 @@ class Patch(NamedTuple):
     ----------
     image : Tensor of float32, shape (C, Y, X)
     labels : Tensor of int64, shape (Y, X)
+        Or of float32, for regression.
     weights : Tensor of float32, shape (Y, X)
     """
 
@@ -157,9 +158,10 @@ def sample(section: Patch, points: torch.Tensor) -> Patch:
         window[None], grid[None], padding_mode="border", align_corners=True
     )[0]
     nearest = (rows.round().long() * width + columns.round().long()).flatten()
+    labels = section.labels.flatten()[nearest].view(rows.shape)
     return Patch(
         image,
-        section.labels.flatten()[nearest].view(rows.shape).long(),
+        labels if labels.is_floating_point() else labels.long(),
         section.weights.flatten()[nearest].view(rows.shape).float(),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from skimage.measure import block_reduce
 
 from napari_unet.data.masks import IGNORE, Classes, check_pair, find_classes
 from napari_unet.data.normalisation import measure_normalisation
+from napari_unet.data.scale import Scale, find_scale
 from napari_unet.errors import TrainingError
 from napari_unet.networks import measure_geometry, network_config
 from napari_unet.networks.compute import layout
@@ -57,12 +58,12 @@ class HeldOut:
     ----------
     image : ndarray of float16, shape (sections, C, Y, X) or (volumes, C, Z, Y, X)
         Normalised.
-    labels : list of ndarray of uint8, shape (Y, X)
+    labels : list of ndarray of uint8, or for regression float32, shape (Y, X)
         Section by section.
     """
 
     image: NDArray[np.float16]
-    labels: list[NDArray[np.uint8]]
+    labels: list[NDArray[Any]]
 
 
 class Dataset:
@@ -84,9 +85,10 @@ class Dataset:
     ----------
     config : TrainingConfig
         Completed by the network's own options.
-    classes : Classes
+    target : Classes or Scale
+        What is learnt: classes, or for regression values.
     counts : dict of int to int
-        Pixels of each mask value.
+        Pixels of each mask value; empty for regression.
     network : NetworkConfig
         The network that such data trains.
     splits : list of Split
@@ -112,15 +114,13 @@ class Dataset:
         every = [*pairs, *held_out]
         channels = _check_pairs(every)
         self.config = config = complete_training(config)
-        self.classes, self.counts = find_classes(
-            *(labels for _, labels in every),
-            ignore=config.ignore,
-            zero_is_unlabelled=config.zero_is_unlabelled,
+        self.target, self.counts = _find_target(
+            *(labels for _, labels in every), config=config
         )
         self._names = [image.name or str(i) for i, (image, _) in enumerate(every)]
-        self.network = network_config(config, channels, self.classes.n)
+        self.network = network_config(config, channels, self.target.n)
         hashed = hashlib.sha256()
-        images = [_read(*pair, self.classes, hashed, self.network) for pair in every]
+        images = [_read(*pair, self.target, hashed, self.network) for pair in every]
         self.digest = hashed.hexdigest()
         self.splits = self._split(images, len(held_out))
         self.held_out = [
@@ -157,12 +157,15 @@ class Dataset:
         self._blocks = [np.argwhere(_annotated_blocks(each)) for each in self._labels]
         self._last_block = np.cumsum([len(each) for each in self._blocks])
         self._weights: list[torch.Tensor | None] = [None] * len(self._labels)
-        counts = np.zeros(self.classes.n, np.int64)
+        if isinstance(self.target, Scale):
+            self._annotated = sum(int((each != IGNORE).sum()) for each in self._labels)
+            return
+        counts = np.zeros(self.target.n, np.int64)
         for each in self._labels:
-            counts += np.bincount(each.ravel(), minlength=256)[: self.classes.n]
+            counts += np.bincount(each.ravel(), minlength=256)[: self.target.n]
         missing = np.flatnonzero(counts == 0)
         if missing.size:
-            values = [self.classes.values[index] for index in missing]
+            values = [self.target.values[index] for index in missing]
             raise TrainingError(
                 f"The mask values {values} occur only in the part held out for "
                 "validation: annotate them in more sections, or hold out less (the "
@@ -232,6 +235,8 @@ class Dataset:
     def _weight_map(self, number: int) -> torch.Tensor:
         """Compute the weights when they are first needed, and keep them."""
         weights = self._weights[number]
+        if isinstance(self.target, Scale):
+            return torch.ones(self._labels[number].shape)
         if weights is None:
             weights = torch.from_numpy(
                 weight_map(
@@ -244,6 +249,20 @@ class Dataset:
             )
             self._weights[number] = weights
         return weights
+
+
+def _find_target(
+    *labels: Stack, config: TrainingConfig
+) -> tuple[Classes | Scale, dict[int, int]]:
+    how: dict[str, Any] = {
+        "ignore": config.ignore,
+        "zero_is_unlabelled": config.zero_is_unlabelled,
+    }
+    return (
+        (find_scale(*labels, **how), {})
+        if config.regresses
+        else find_classes(*labels, **how)
+    )
 
 
 def step_seed(seed: int, step: int) -> int:
@@ -270,14 +289,14 @@ class _Sections:
     """The annotated sections, or volumes, of one image, by their number in it."""
 
     pixels: dict[int, NDArray[np.float16]]
-    labels: dict[int, NDArray[np.uint8]]
+    labels: dict[int, NDArray[Any]]
     shape: tuple[int, ...]
 
 
 def _read(
     image: Stack,
     labels: Stack,
-    classes: Classes,
+    target: Classes | Scale,
     hashed: hashlib._Hash,
     network: NetworkConfig,
 ) -> _Sections:
@@ -293,7 +312,7 @@ def _read(
     pixels, indices = {}, {}
     for number, group in enumerate(together.tolist()):
         masks = [labels.section(index)[0] for index in group]
-        encoded = np.stack([classes.encode(mask) for mask in masks])
+        encoded = np.stack([target.encode(mask) for mask in masks])
         hashed.update(np.stack(masks).tobytes())
         if (encoded == IGNORE).all():
             continue
@@ -326,7 +345,7 @@ def _is_scored(image: _Sections, split: Split) -> bool:
     return any((image.labels[i][box] != IGNORE).any() for i in split.validation)
 
 
-def _annotated_blocks(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def _annotated_blocks(labels: NDArray[Any]) -> NDArray[np.bool_]:
     blocks: NDArray[np.bool_] = block_reduce(labels != IGNORE, _BLOCK, np.any)
     return blocks
 

@@ -27,6 +27,9 @@ def complete_training(config: TrainingConfig) -> TrainingConfig:
     ModelError
         If there is no model to start from.
     """
+    if config.loss == "auto":
+        loss = "mse" if config.regresses else "border-cross-entropy"
+        config = replace(config, loss=loss)
     own: dict[str, Any] = {
         **(_BORDERS if config.loss == "border-cross-entropy" else _NO_BORDERS),
         "learning_rate": OPTIMISERS[config.optimizer].learning_rate,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from napari_unet.data.scale import Scale
 from napari_unet.errors import ConfigError, TrainingError
 from napari_unet.events import (
     CheckpointSaved,
@@ -256,8 +257,8 @@ class Trainer:
         loss, scores = score_held_out(
             self.average.module, self.network_config, self.config, self.data
         )
-        before = scores.mean_iou if progress.smoothed is None else progress.smoothed
-        progress.smoothed = before + _SMOOTHING * (scores.mean_iou - before)
+        before = scores.score if progress.smoothed is None else progress.smoothed
+        progress.smoothed = before + _SMOOTHING * (scores.score - before)
         best = progress.best is None or progress.smoothed >= progress.best
         progress.stale = 0 if best else progress.stale + 1
         progress.cuts += not best and progress.stale % PLATEAU == 0
@@ -269,10 +270,11 @@ class Trainer:
     def _keep_best(self) -> None:
         self.progress.best_step = self.progress.step
         network = copy.deepcopy(self.average.module).cpu().eval()
+        target = self.data.target
         self.best = Model(
             network,
             self.network_config,
-            self.data.classes,
+            None if isinstance(target, Scale) else target,
             pixel_size=self._pixel_size(),
             unit=self.pairs[0][0].unit,
             name=self.run.path.name if self.run else self.pairs[0][0].name,
@@ -284,6 +286,7 @@ class Trainer:
                 "init": self.transfer,
                 "versions": versions(),
             },
+            scale=target if isinstance(target, Scale) else None,
         )
         if self.run:
             self.best.save(self.run.model)
@@ -360,8 +363,8 @@ class Trainer:
             self.device.type,
             dtype_name(self.dtype),
             self.progress.step,
-            list(self.data.classes.values),
-            self.data.classes.describe(self.data.counts),
+            list(self.data.target.values),
+            self.data.target.describe(self.data.counts),
             *self.data.describe_split(),
             describe_transfer(self.transfer) if self.transfer else "",
         )

@@ -2,7 +2,8 @@
 
 Each takes logits ``(N, classes, *spatial)``, class indices ``(N, *spatial)`` and the
 weight of each pixel ``(N, *spatial)``, of sections or volumes, and returns a number.
-Pixels with `IGNORE` do not count; where no pixel counts the loss is 0.
+For regression there is one channel, and values instead of indices. Pixels with `IGNORE`
+do not count; where no pixel counts the loss is 0.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ def choose_loss(config: TrainingConfig) -> Loss:
         "cross-entropy-dice": cross_entropy_dice,
         "focal": partial(focal, gamma=config.focal_gamma),
         "tversky": partial(tversky, alpha=config.tversky_alpha),
+        "mse": mse,
+        "mae": mae,
     }
     return losses[config.loss]
 
@@ -126,6 +129,29 @@ def cross_entropy_dice(
 ) -> torch.Tensor:
     """Return the sum of both (Isensee et al. 2021, nnU-Net)."""
     return cross_entropy(logits, labels, weights) + dice(logits, labels, weights)
+
+
+def mse(
+    logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor
+) -> torch.Tensor:
+    """Return the mean squared difference to the annotated values.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (N, 1, *spatial)
+        Predicted values.
+    labels : Tensor of float32, shape (N, *spatial)
+        True values; pixels with `IGNORE`, as 255.0, do not count.
+    weights : Tensor of float32, shape (N, *spatial)
+    """
+    return _mean((logits[:, 0] - labels).square(), labels, weights)
+
+
+def mae(
+    logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor
+) -> torch.Tensor:
+    """Return the mean absolute difference to the annotated values, as `mse`."""
+    return _mean((logits[:, 0] - labels).abs(), labels, weights)
 
 
 def _mean(

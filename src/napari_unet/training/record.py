@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari_unet.evaluation.regression import RegressionScores
 from napari_unet.events import TrainingFinished, Validated
 from napari_unet.training.run import versions
 
@@ -32,7 +33,8 @@ def describe_run(
     return {
         "options": data.config.to_dict(),
         "network": network.to_dict(),
-        "classes": data.classes.to_dict(),
+        "classes": None if data.config.regresses else data.target.to_dict(),
+        **({"scale": data.target.to_dict()} if data.config.regresses else {}),
         "data": {
             "pairs": [
                 {
@@ -50,10 +52,24 @@ def describe_run(
 
 
 def judged(
-    progress: Progress, loss: float, scores: OverlapScores, *, best: bool
+    progress: Progress,
+    loss: float,
+    scores: OverlapScores | RegressionScores,
+    *,
+    best: bool,
 ) -> Validated:
     """Say how the held-out part was predicted."""
     assert progress.smoothed is not None
+    if isinstance(scores, RegressionScores):
+        return Validated(
+            progress.step,
+            loss,
+            *({}, {}, {}, {}),
+            scores.score,
+            progress.smoothed,
+            best,
+            *(scores.r2, scores.mae, scores.rmse),
+        )
     by_class = {scored.name: scored for scored in scores.classes}
     return Validated(
         progress.step,
@@ -62,7 +78,7 @@ def judged(
         {name: scored.dice for name, scored in by_class.items()},
         {name: scored.precision for name, scored in by_class.items()},
         {name: scored.recall for name, scored in by_class.items()},
-        scores.mean_iou,
+        scores.score,
         progress.smoothed,
         best,
     )

@@ -8,16 +8,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.config import PredictionConfig
-from napari_unet.data.masks import IGNORE
+from napari_unet.data.masks import IGNORE, Classes
+from napari_unet.data.scale import Scale
 from napari_unet.data.stack import Stack
 from napari_unet.evaluation.overlap import (
     OverlapScores,
     count_confusion,
     overlap_scores,
 )
-from napari_unet.prediction.engine import Predictor, predict_sections
+from napari_unet.evaluation.regression import RegressionScores, score_regression
+from napari_unet.prediction.engine import (
+    Predictor,
+    SectionPrediction,
+    predict_sections,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
     from torch import nn
 
@@ -27,7 +35,7 @@ if TYPE_CHECKING:
 
 def score_held_out(
     network: nn.Module, shape: NetworkConfig, config: TrainingConfig, data: Dataset
-) -> tuple[float, OverlapScores]:
+) -> tuple[float, OverlapScores | RegressionScores]:
     """Predict the held-out part as a whole, and score it.
 
     Parameters
@@ -42,31 +50,60 @@ def score_held_out(
     Returns
     -------
     loss : float
-        Plain cross-entropy, the mean over the annotated pixels.
-    scores : OverlapScores
+        Plain cross-entropy, or for regression the squared difference in standard
+        deviations, the mean over the annotated pixels.
+    scores : OverlapScores or RegressionScores
     """
-    compute = PredictionConfig(config.device, config.precision)
+    compute = PredictionConfig(device=config.device, precision=config.precision)
     # What is held out has the channels of its context already.
     seen = replace(shape, channels=shape.inputs, context=0)
     predictor = Predictor(network, seen, compute)
-    confusion = np.zeros((data.classes.n, data.classes.n), np.int64)
+    if isinstance(data.target, Scale):
+        return _score_values(predictor, data, data.target)
+    return _score_classes(predictor, data, data.target)
+
+
+def _score_classes(
+    predictor: Predictor, data: Dataset, classes: Classes
+) -> tuple[float, OverlapScores]:
+    confusion = np.zeros((classes.n, classes.n), np.int64)
     surprise, pixels = 0.0, 0
+    for result, truth in _predicted(predictor, data, probabilities=True):
+        assert result.probabilities is not None
+        confusion += count_confusion(result.labels, truth, len(confusion))
+        rows, columns = np.nonzero(truth != IGNORE)
+        found = result.probabilities[truth[rows, columns], rows, columns]
+        surprise -= float(np.log(np.maximum(found, 1e-7)).sum())
+        pixels += len(rows)
+    return surprise / pixels, overlap_scores(confusion, classes.names)
+
+
+def _score_values(
+    predictor: Predictor, data: Dataset, scale: Scale
+) -> tuple[float, RegressionScores]:
+    scores = score_regression(
+        (
+            scale.decode(result.labels),
+            np.where(truth == IGNORE, np.nan, scale.decode(truth)),
+        )
+        for result, truth in _predicted(predictor, data, probabilities=False)
+    )
+    return (scores.rmse / scale.deviation) ** 2, scores
+
+
+def _predicted(
+    predictor: Predictor, data: Dataset, *, probabilities: bool
+) -> Iterator[tuple[SectionPrediction, NDArray[Any]]]:
+    """Predict the held-out sections; give each with its truth."""
+    dims = predictor.config.dims
     for part in data.held_out:
-        stack = Stack(part.image, "ZCYX" if shape.dims == 2 else "TCZYX")
-        plan = predictor.plan(stack.shape_seen(shape.dims), None)
+        stack = Stack(part.image, "ZCYX" if dims == 2 else "TCZYX")
+        plan = predictor.plan(stack.shape_seen(dims), None)
         for result in predict_sections(
-            predictor, stack, _as_float32, plan, probabilities=True
+            predictor, stack, _as_float32, plan, probabilities=probabilities
         ):
-            if isinstance(result, int):
-                continue
-            assert result.probabilities is not None
-            truth = part.labels[result.index]
-            confusion += count_confusion(result.labels, truth, len(confusion))
-            rows, columns = np.nonzero(truth != IGNORE)
-            found = result.probabilities[truth[rows, columns], rows, columns]
-            surprise -= float(np.log(np.maximum(found, 1e-7)).sum())
-            pixels += len(rows)
-    return surprise / pixels, overlap_scores(confusion, data.classes.names)
+            if not isinstance(result, int):
+                yield result, part.labels[result.index]
 
 
 def _as_float32(section: NDArray[Any]) -> NDArray[np.float32]:
