@@ -242,6 +242,17 @@ def test_options_given_are_kept_in_the_run(data: Path, tmp_path: Path) -> None:
     assert chosen == (False, 9, 4, 16)
 
 
+def test_a_preset_is_kept_with_all_its_options(data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    small = ("--quiet", "--width=2", "--patch-size=32")
+    assert main(train(data, run, "--preset=xception-pets", *small)) == 0
+    kept = json.loads((run / "config.json").read_text())["options"]
+    assert kept["preset"] == "xception-pets"
+    assert (kept["network"], kept["width"]) == ("unet-xception", 2)
+    assert (kept["optimizer"], kept["loss"]) == ("rmsprop", "cross-entropy")
+    assert (kept["flip"], kept["intensity"], kept["epochs"]) == (False, 0, None)
+
+
 def test_sections_choose_a_part(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Self, get_type_hints
 
 from napari_unet.errors import ConfigError
-from napari_unet.presets import AUGMENTATIONS
+from napari_unet.presets import AUGMENTATIONS, PRESETS
 
 
 @dataclass(frozen=True)
@@ -223,6 +223,11 @@ class ComputeConfig(Config):
 class TrainingConfig(ComputeConfig):
     """Everything a training can be told."""
 
+    preset: str | None = option(
+        None,
+        "Options of a published training, changed by those given besides.",
+        choices=tuple(PRESETS),
+    )
     budget: str = option(
         "3m",
         "Time to train for, such as 90s, 3m or 1h30m; ignored when steps or epochs "
@@ -278,13 +283,14 @@ class TrainingConfig(ComputeConfig):
     batch_size: int = option(2, "Patches in one step.", minimum=1, maximum=512)
     optimizer: str = option(
         "adamw",
-        "How the weights are moved: AdamW, Adam, or SGD with momentum 0.99 (2015 "
-        "paper).",
-        choices=("adamw", "adam", "sgd"),
+        "How the weights are moved: AdamW, Adam, RMSprop, or SGD with momentum 0.99 "
+        "(2015 paper).",
+        choices=("adamw", "adam", "rmsprop", "sgd"),
     )
     learning_rate: float | None = option(
         None,
-        "Step size after warm-up; nothing takes the optimizer's: 0.002, of sgd 0.01.",
+        "Step size after warm-up; nothing takes the optimizer's: 0.002, of rmsprop "
+        "0.001, of sgd 0.01.",
         minimum=1e-7,
         maximum=1,
     )
@@ -429,6 +435,23 @@ class TrainingConfig(ComputeConfig):
     checkpoint_every: float = option(
         15.0, "Seconds between checkpoints to resume from.", minimum=0, maximum=3600
     )
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Build the config from `to_dict`'s result, or from some options.
+
+        What is not given is taken from the preset, if one is named; a time or steps
+        given also replace its epochs.
+
+        Raises
+        ------
+        ConfigError
+            If a name is unknown or a value out of range.
+        """
+        preset = PRESETS.get(str(values.get("preset")), {})
+        if values.keys() & {"budget", "steps"}:
+            preset = {name: preset[name] for name in preset if "epoch" not in name}
+        return super().from_dict({**preset, **values})
 
     def __post_init__(self) -> None:
         super().__post_init__()

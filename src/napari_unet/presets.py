@@ -48,3 +48,54 @@ AUGMENTATIONS: dict[str, dict[str, Any]] = {
     },
 }
 """What each word of the option ``augment`` stands for."""
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # Momentum 0.99, one large tile at a time, border weights with w_0 = 10 and
+    # sigma = 5, 3 by 3 displacements of 10 pixels. The paper names no learning rate.
+    "ronneberger2015": {
+        "network": "unet-2015",
+        "patch_size": 572,
+        "batch_size": 1,
+        "optimizer": "sgd",
+        "averaging": 0.0,
+        "loss": "border-cross-entropy",
+        "class_balance": True,
+        "border_weight": 10.0,
+        "border_sigma": 5.0,
+        "deformed": 1.0,
+        "scale": 0.0,
+        "elastic": 10.0,
+        "elastic_grid": 3,
+    },
+    # Binary cross-entropy of one output is cross-entropy of two.
+    "keras-isbi": {
+        "network": "unet-keras",
+        "patch_size": 512,
+        "batch_size": 2,
+        "optimizer": "adam",
+        "learning_rate": 1e-4,
+        "schedule": "constant",
+        "averaging": 0.0,
+        "loss": "cross-entropy",
+        "epochs": 3,
+        "steps_per_epoch": 100,
+        "augment": "light",
+    },
+    # RMSprop as Keras has it, 1000 of 7390 images held out, no augmentation.
+    "xception-pets": {
+        "network": "unet-xception",
+        "patch_size": 160,
+        "batch_size": 32,
+        "optimizer": "rmsprop",
+        "learning_rate": 1e-3,
+        "schedule": "constant",
+        "averaging": 0.0,
+        "loss": "cross-entropy",
+        "epochs": 15,
+        "seed": 1337,
+        "validation": 0.135,
+        "augment": "none",
+    },
+    "multiscale": {"multiscale": True},
+}
+"""Options of published trainings, by the word that the option ``preset`` takes."""

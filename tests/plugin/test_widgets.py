@@ -42,7 +42,7 @@ def click(qtbot: QtBot, button: Any) -> None:
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
 
 
-def set_options(widget: TrainWidget, **values: int) -> None:
+def set_options(widget: TrainWidget, **values: Any) -> None:
     widget.advanced.enter(values)
 
 
@@ -427,6 +427,29 @@ def test_what_is_missing_is_said(
     assert "multiple of 8" in notes()[-1]
     assert len(notes()) == 7
     assert train.train_button.isEnabled()
+
+
+def test_a_preset_enters_its_options(
+    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot
+) -> None:
+    train = open_widget(make_napari_viewer(), "Train")
+    usual = train.advanced.values()
+    set_options(train, ignore=7)
+    set_options(train, preset="keras-isbi")
+    entered = train.advanced.values()
+    assert TrainingConfig.from_dict(
+        {"preset": "keras-isbi", "ignore": 7}
+    ) == TrainingConfig.from_dict(entered)
+    set_options(train, preset="multiscale", learning_rate=0.5)
+    assert train.advanced.values() == {
+        **usual,
+        "ignore": 7,
+        "preset": "multiscale",
+        "multiscale": True,
+        "learning_rate": 0.5,
+    }
+    train.advanced.field("preset").setCurrentText("")
+    assert train.advanced.values() == {**usual, "ignore": 7}
 
 
 def test_a_model_that_is_gone_or_does_not_fit_is_explained(

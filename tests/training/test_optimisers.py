@@ -63,12 +63,12 @@ def test_adam_by_hand() -> None:
 def test_what_is_not_told_is_the_optimisers_own() -> None:
     found = {
         name: complete_training(TrainingConfig(optimizer=name))
-        for name in ("adamw", "adam", "sgd")
+        for name in ("adamw", "adam", "rmsprop", "sgd")
     }
     rates = {name: each.learning_rate for name, each in found.items()}
-    assert rates == {"adamw": 2e-3, "adam": 2e-3, "sgd": 1e-2}
+    assert rates == {"adamw": 2e-3, "adam": 2e-3, "rmsprop": 1e-3, "sgd": 1e-2}
     decays = {name: each.weight_decay for name, each in found.items()}
-    assert decays == {"adamw": 1e-2, "adam": 0, "sgd": 0}
+    assert decays == {"adamw": 1e-2, "adam": 0, "rmsprop": 0, "sgd": 0}
     told = TrainingConfig(optimizer="sgd", learning_rate=0.5, weight_decay=0.1)
     told = complete_training(told)
     assert (told.learning_rate, told.weight_decay) == (0.5, 0.1)

@@ -196,7 +196,7 @@ def test_run_killed_between_any_two_files_can_be_resumed(
     assert_log_is_whole(copy)
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "rmsprop", "sgd"])
 @pytest.mark.parametrize("schedule", ["cosine", "plateau", "constant"])
 def test_every_optimiser_and_schedule_goes_on_where_it_was(
     unbroken: Unbroken,

@@ -61,7 +61,7 @@ class OptionsForm(QWidget):
 
     def enter(self, values: dict[str, Any]) -> None:
         """Enter values that the options allow; others than these are left alone."""
-        for name in self._fields.keys() & values.keys():
+        for name in filter(values.__contains__, self._fields):
             set_field_value(self._fields[name], values[name])
 
 
@@ -101,8 +101,8 @@ def make_field(option: Option) -> QWidget:
     """Make the input field that suits an option, with its default entered."""
     if option.choices:
         box = QComboBox()
-        box.addItems(option.choices)
-        box.setCurrentText(option.default)
+        box.addItems(["", *option.choices] if option.optional else option.choices)
+        box.setCurrentText(option.default or "")
         return box
     if option.type is bool:
         check = QCheckBox()
@@ -125,7 +125,7 @@ def field_value(field: QWidget) -> Any:
         state = field.checkState()
         return None if state == _LEFT_OPEN else state == Qt.CheckState.Checked
     if isinstance(field, QComboBox):
-        return field.currentText()
+        return field.currentText() or None
     return field.text() or None if isinstance(field, QLineEdit) else field.value()
 
 
@@ -141,7 +141,7 @@ def set_field_value(field: QWidget, value: Any) -> None:
         else:
             field.setChecked(value)
     elif isinstance(field, QComboBox):
-        field.setCurrentText(value)
+        field.setCurrentText(value or "")
     elif isinstance(field, QLineEdit):
         field.setText(value or "")
     else:

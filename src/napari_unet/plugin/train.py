@@ -38,6 +38,7 @@ from napari_unet.plugin.forms import OptionsForm
 from napari_unet.plugin.loss_plot import LossPlot
 from napari_unet.plugin.session import DockedWidget
 from napari_unet.plugin.train_job import stacks_of, train_job
+from napari_unet.presets import PRESETS
 
 if TYPE_CHECKING:
     import napari
@@ -130,6 +131,7 @@ class TrainWidget(DockedWidget):
         self.image.chosen.connect(self._suggest_run)
         self.zero.currentIndexChanged.connect(self._on_options)
         self.advanced.changed.connect(self._on_options)
+        self.advanced.field("preset").currentTextChanged.connect(self._on_preset)
         self.classes.counted.connect(self._on_counted)
         self.run.changed.connect(self._on_folder)
         self.train_button.clicked.connect(self._on_train)
@@ -157,6 +159,13 @@ class TrainWidget(DockedWidget):
             ignore=self.advanced.values()["ignore"],
             zero_is_unlabelled=self.zero.currentData(),
         )
+
+    def _on_preset(self, preset: str) -> None:
+        """Enter what the preset says, and the default of what it leaves open."""
+        asked = set().union(*PRESETS.values())
+        usual = {each.name: each.default for each in options(TrainingConfig)}
+        usual = {name: usual[name] for name in asked}
+        self.advanced.enter({**usual, **PRESETS.get(preset, {})})
 
     def _on_counted(self) -> None:
         values = self.classes.values  # none where an error is shown, perhaps due to it

@@ -35,6 +35,12 @@ class Optimiser:
 OPTIMISERS = {
     "adamw": Optimiser(torch.optim.AdamW, weight_decay=1e-2),
     "adam": Optimiser(torch.optim.Adam),
+    "rmsprop": Optimiser(
+        lambda weights, fused, **how: torch.optim.RMSprop(  # with Keras's constants
+            weights, alpha=0.9, eps=1e-7, **how
+        ),
+        learning_rate=1e-3,
+    ),
     "sgd": Optimiser(
         lambda weights, **how: torch.optim.SGD(weights, momentum=0.99, **how),
         learning_rate=1e-2,
