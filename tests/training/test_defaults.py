@@ -12,11 +12,13 @@ LOSSES = next(e for e in options(TrainingConfig) if e.name == "loss").choices
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_only_the_loss_of_2015_weighs_classes_and_borders_by_itself(loss: str) -> None:
-    found = complete_training(TrainingConfig(loss=loss))
-    own = (True, 10.0) if loss == "border-cross-entropy" else (False, 0.0)
+    task = "regression" if loss in ("mse", "mae") else "classes"
+    found = complete_training(TrainingConfig(loss=loss, task=task))
+    default = loss in ("auto", "border-cross-entropy")
+    own = (True, 10.0) if default else (False, 0.0)
     assert (found.class_balance, found.border_weight) == own
     told: dict[str, Any] = {"class_balance": not own[0], "border_weight": 3.0}
-    found = complete_training(TrainingConfig(loss=loss, **told))
+    found = complete_training(TrainingConfig(loss=loss, task=task, **told))
     assert (found.class_balance, found.border_weight) == (not own[0], 3.0)
 
 

@@ -26,6 +26,7 @@ NAMES = [
     for each in options(TrainingConfig)
     if each.name == "loss"
     for name in each.choices
+    if name not in {"auto", "mse", "mae"}  # of the task, of values
 ]
 
 
