@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_unet.evaluation import evaluate, evaluate_objects, evaluate_regression
     from napari_unet.model import Model
     from napari_unet.prediction import find_objects, predict
-    from napari_unet.training import train
+    from napari_unet.training import preview_patches, train
 
     __version__: str
 
@@ -44,6 +44,7 @@ __all__ = [
     "find_objects",
     "open_stack",
     "predict",
+    "preview_patches",
     "synthetic_em",
     "train",
     "write_stack",
@@ -65,6 +66,7 @@ _MODULES = {
     "find_objects": "prediction",
     "open_stack": "data",
     "predict": "prediction",
+    "preview_patches": "training",
     "synthetic_em": "data",
     "train": "training",
     "write_stack": "data",

@@ -1,4 +1,4 @@
-"""The command ``napari-unet``: train, predict, evaluate, curves, info, demo.
+"""The command ``napari-unet``: train, preview, predict, evaluate, curves, info, demo.
 
 Exit code 0 when all went well, 1 when something failed, 2 for wrong usage.
 """
@@ -61,6 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=flags.Version)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_train(commands)
+    _add_preview(commands)
     _add_predict(commands)
     _add_evaluate(commands)
     _add_curves(commands)
@@ -116,6 +117,42 @@ def _train(given: argparse.Namespace) -> int:
         _complain(last.message)
         return 1
     _say(given, last.message)
+    return 0
+
+
+def _add_preview(commands: Any) -> None:
+    text = "write training patches, varied as a training varies them, to look at"
+    parser = flags.command(commands, "preview", _preview, text)
+    parser.add_argument("image", type=Path, help="image: file, or folder of sections")
+    parser.add_argument("labels", type=Path, help="its mask, likewise")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for image.tif and labels.tif"
+    )
+    parser.add_argument("--patches", type=int, default=8, help="how many (default: 8)")
+    flags.add_overwrite(parser, "replace a preview that is in that folder")
+    flags.add_image_flags(parser)
+    flags.add_output_flags(parser)
+    flags.add_options(parser, TrainingConfig)
+
+
+def _preview(given: argparse.Namespace) -> int:
+    from napari_unet.data import write_stack
+    from napari_unet.training import preview_patches
+
+    image = _open(given.image, given, axes=given.axes)
+    labels = _open(given.labels, given, axes=image.section_axes if given.axes else None)
+    chosen = flags.chosen(given, TrainingConfig)
+    grey, mask = preview_patches(image, labels, given.patches, **chosen)
+    for name, patches, axes in (("image", grey, "ZCYX"), ("labels", mask, "ZYX")):
+        path = write_stack(
+            given.out / f"{name}.tif",
+            patches.reshape(-1, *patches.shape[-2:]),
+            shape=patches.shape,
+            axes=axes,
+            dtype=patches.dtype,
+            overwrite=given.overwrite,
+        )
+        _say(given, str(path))
     return 0
 
 

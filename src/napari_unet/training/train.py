@@ -124,7 +124,7 @@ def train(
     if resume and folder is None:
         raise ConfigError("There is no run to resume: say which by run=.")
     trainer = Trainer(
-        _as_pairs(image, labels, axes),
+        as_pairs(image, labels, axes),
         training_config(options, folder if resume else None),
         folder,
         held_out=_held_out_pairs(validation_image, validation_labels, axes),
@@ -150,12 +150,13 @@ def _held_out_pairs(
             "To judge the model by other data give both: validation_image and "
             "validation_labels."
         )
-    return _as_pairs(image, labels, axes)
+    return as_pairs(image, labels, axes)
 
 
-def _as_pairs(
+def as_pairs(
     image: Image | Sequence[Image], labels: Image | Sequence[Image], axes: str | None
 ) -> list[Pair]:
+    """Open images and masks, one or a list of each, as pairs of stacks."""
     images, masks = _as_list(image), _as_list(labels)
     if len(images) != len(masks) or not images:
         raise MaskError(
