@@ -265,11 +265,24 @@ class TrainingConfig(ComputeConfig):
     width: int | None = _own(NetworkConfig, "width")
     dropout: float | None = _own(NetworkConfig, "dropout")
     context: int = _same(NetworkConfig, "context")
+    anisotropy: float | None = option(
+        None,
+        "How many times deeper than wide a voxel is, for a 3-D network; nothing takes "
+        "it from the pixel size.",
+        minimum=0.01,
+        maximum=100,
+    )
     patch_size: int | None = option(
         None,
         "Rows and columns of a training patch; nothing takes the network's.",
         minimum=16,
         maximum=2048,
+    )
+    patch_depth: int | None = option(
+        None,
+        "Sections of a training patch, for a 3-D network; nothing suits the voxels.",
+        minimum=1,
+        maximum=512,
     )
     pretrained: bool = option(
         True, "Whether an encoder (unet-<encoder>) starts with its published weights."

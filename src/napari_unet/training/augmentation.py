@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 SPACING = 64
 """Pixels between the random values that vary smoothly over a patch."""
 
+ROUND = 1.5
+"""Voxels with sides that differ by less than this count as cubes."""
+
 SCALES = (0.5, 1.5)
 """How many times as large patches are drawn with the option ``multiscale``."""
 
@@ -59,10 +62,10 @@ class Patch(NamedTuple):
 
     Attributes
     ----------
-    image : Tensor of float32, shape (C, Y, X)
-    labels : Tensor of int64, shape (Y, X)
+    image : Tensor of float32, shape (C, Y, X) or (C, Z, Y, X)
+    labels : Tensor of int64, shape (Y, X) or (Z, Y, X)
         Or of float32, for regression.
-    weights : Tensor of float32, shape (Y, X)
+    weights : Tensor of float32, of the shape of the labels
     """
 
     image: torch.Tensor
@@ -80,19 +83,28 @@ def sampling_points(
 
     Returns
     -------
-    Tensor of float32, shape (count, patch, patch, 2)
-        Offsets in pixels, rows before columns.
+    Tensor of float32, shape (count, Y, X, 2) or (count, Z, Y, X, 3)
+        Offsets in pixels, in the order of the axes.
     """
-    size = config.patch_size
-    assert size is not None  # the config is complete
-    axis = torch.arange(size, dtype=torch.float32) - (size - 1) / 2
-    offsets = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), dim=-1)
+    shape = patch_shape(config)
+    axes = [torch.arange(n, dtype=torch.float32) - (n - 1) / 2 for n in shape]
+    offsets = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
     bent = torch.rand(count, generator=generator) < amounts(config).deformed
     maps = _linear_maps(config, bent, generator)
-    points = (offsets.reshape(1, -1, 2) @ maps).reshape(count, size, size, 2)
+    if len(shape) == 3:
+        maps = _in_space(maps, config, generator)
+    points = (offsets.flatten(0, -2) @ maps).reshape(count, *offsets.shape)
     if amounts(config).elastic > 0 and bent.any():
-        points[bent] += _elastic(config, int(bent.sum()), generator)
+        shifts = _elastic(config, int(bent.sum()), generator)
+        points[bent, ..., -2:] += shifts if len(shape) == 2 else shifts[:, None]
     return points
+
+
+def patch_shape(config: TrainingConfig) -> tuple[int, ...]:
+    """Return the shape of a patch: (Y, X), or (Z, Y, X) for a 3-D network."""
+    assert config.patch_size is not None  # the config is complete
+    in_plane = config.patch_size, config.patch_size
+    return in_plane if config.patch_depth is None else (config.patch_depth, *in_plane)
 
 
 def _linear_maps(
@@ -116,6 +128,31 @@ def _linear_maps(
     return torch.stack([rows, columns], dim=1)
 
 
+def _in_space(
+    in_plane: torch.Tensor, config: TrainingConfig, generator: torch.Generator
+) -> torch.Tensor:
+    """Extend the maps of sections to maps ``(count, 3, 3)`` of volumes.
+
+    The order of the sections may be reversed. Where voxels are about as deep as wide,
+    sizes change along Z too, and cubic patches may lie along any of the axes.
+    """
+    wanted, count = amounts(config), len(in_plane)
+    assert config.anisotropy is not None  # the config is complete
+    even = 1 / ROUND < config.anisotropy < ROUND
+    flip, turn = torch.rand(2, count, generator=generator)
+    maps = torch.zeros(count, 3, 3)
+    maps[:, 1:, 1:] = in_plane
+    maps[:, 0, 0] = torch.where((flip < 0.5) & wanted.flip, -1.0, 1.0)
+    if even:
+        maps[:, 0, 0] *= in_plane.det().abs().sqrt()
+    if even and wanted.rotate and config.patch_depth == config.patch_size:
+        turns = (3 * turn).int().tolist()
+        maps = torch.stack(
+            [each.roll(by, dims=1) for each, by in zip(maps, turns, strict=True)]
+        )
+    return maps
+
+
 def _elastic(
     config: TrainingConfig, count: int, generator: torch.Generator
 ) -> torch.Tensor:
@@ -133,7 +170,7 @@ def _elastic(
 
 
 def sample(section: Patch, points: torch.Tensor) -> Patch:
-    """Read a section at sampling points: linearly the image, nearest the rest.
+    """Read a section or volume at points: linearly the image, nearest the rest.
 
     Where the points lie so far apart that pixels between them would be skipped, the
     image is blurred first.
@@ -141,29 +178,29 @@ def sample(section: Patch, points: torch.Tensor) -> Patch:
     Parameters
     ----------
     section : Patch
-        A whole section, of any dtypes.
-    points : Tensor of float32, shape (Y, X, 2)
-        Rows and columns in the section; mirrored where they lie outside.
+        A whole section or volume, of any dtypes.
+    points : Tensor of float32, shape (Y, X, 2) or (Z, Y, X, 3)
+        Places in it, in the order of the axes; mirrored where they lie outside.
     """
-    height, width = section.labels.shape
-    rows = _mirror(points[..., 0], height)
-    columns = _mirror(points[..., 1], width)
+    lengths = section.labels.shape
+    places = [_mirror(points[..., i], length) for i, length in enumerate(lengths)]
     blur = _lacking_blur(points)
     margin = _radius(blur)
-    top, left = (max(int(each.min()) - margin, 0) for each in (rows, columns))
-    bottom, right = (int(each.max()) + 2 + margin for each in (rows, columns))
-    window = _gaussian(section.image[:, top:bottom, left:right].float(), blur)
-    spread = torch.tensor([window.shape[2] - 1, window.shape[1] - 1]).clamp(min=1)
-    grid = torch.stack([columns - left, rows - top], dim=-1) * (2 / spread) - 1
+    firsts = [max(int(each.min()) - margin, 0) for each in places]
+    ends = [int(each.max()) + 2 + margin for each in places]
+    box = tuple(map(slice, firsts, ends))
+    window = _gaussian(section.image[:, *box].float(), blur)
+    spread = torch.tensor(window.shape[1:]).sub(1).clamp(min=1)
+    grid = (torch.stack(places, dim=-1) - torch.tensor(firsts)) * (2 / spread) - 1
     image = functional.grid_sample(
-        window[None], grid[None], padding_mode="border", align_corners=True
+        window[None], grid.flip(-1)[None], padding_mode="border", align_corners=True
     )[0]
-    nearest = (rows.round().long() * width + columns.round().long()).flatten()
-    labels = section.labels.flatten()[nearest].view(rows.shape)
+    nearest = tuple(each.round().long() for each in places)
+    labels = section.labels[nearest]
     return Patch(
         image,
         labels if labels.is_floating_point() else labels.long(),
-        section.weights.flatten()[nearest].view(rows.shape).float(),
+        section.weights[nearest].float(),
     )
 
 
@@ -173,8 +210,7 @@ def _lacking_blur(points: torch.Tensor) -> float:
     A pixel, taken as a spot with a standard deviation of 1/2, grows with the distance
     of the points; between pixels, linear interpolation adds a variance of 1/6 itself.
     """
-    some = points[:, ::8]
-    spacing = float((some[1:] - some[:-1]).norm(dim=-1).mean())
+    spacing = float(points[..., ::8, :].diff(dim=-3).norm(dim=-1).mean())
     return math.sqrt(max((spacing**2 - 1) / 4 - 1 / 6, 0))
 
 
@@ -222,7 +258,7 @@ def vary_intensity(
 
     Parameters
     ----------
-    images : Tensor of float32, shape (N, C, Y, X)
+    images : Tensor of float32, shape (N, C, Y, X) or (N, C, Z, Y, X)
         Normalised, so that 1 is a standard deviation of the whole image.
     """
     wanted = amounts(config)
@@ -256,9 +292,9 @@ def _vary_light(
     count, _, *shape = images.shape
     knots = [max(3, length // SPACING + 1) for length in shape]
     local = torch.randn(count, 2, *knots, generator=generator)
-    overall = torch.randn(count, 2, 1, 1, generator=generator)
+    overall = torch.randn(count, 2, *[1] * len(shape), generator=generator)
     fields = strength * _between_knots(local + overall, shape)
-    noise = torch.rand(count, 1, 1, 1, generator=generator)
+    noise = torch.rand(count, 1, *[1] * len(shape), generator=generator)
     grain = torch.randn(images.shape, generator=generator)
     images = images * fields[:, :1].clamp(-2, 2).exp() + fields[:, 1:]
     return images + strength * noise * grain

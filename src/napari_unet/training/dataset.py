@@ -19,6 +19,7 @@ from napari_unet.networks import measure_geometry, network_config
 from napari_unet.networks.compute import layout
 from napari_unet.training.augmentation import (
     Patch,
+    patch_shape,
     sample,
     sampling_points,
     vary_intensity,
@@ -177,11 +178,9 @@ class Dataset:
     @property
     def steps_to_cover(self) -> int:
         """How many steps judge as many pixels as are annotated: one epoch."""
-        config = self.config
-        assert config.patch_size is not None
         crop = measure_geometry(self.network).crop
-        judged = config.batch_size * (config.patch_size - 2 * crop) ** 2
-        return math.ceil(self._annotated / judged)
+        judged = math.prod(side - 2 * crop for side in patch_shape(self.config))
+        return math.ceil(self._annotated / (self.config.batch_size * judged))
 
     def batch(self, step: int) -> Patch:
         """Draw the patches of a step; the same for the same seed and step.
