@@ -139,11 +139,7 @@ class Stack:
         indices = np.arange(self.n_sections)
         if dims == 2:
             return indices[:, None]
-        if "Z" not in self.axes:
-            raise StackFormatError(
-                f"{self.label} has the axes {self.axes} and no Z, but a 3-D network "
-                "sees volumes: say which axis is Z (axes), or take a 2-D network."
-            )
+        self._check_z()
         looped = indices.reshape(self._looped_shape())
         volumes = np.moveaxis(looped, self._looped_axes().index("Z"), -1)
         return volumes.reshape(-1, self._length("Z"))
@@ -168,8 +164,22 @@ class Stack:
         found[groups.ravel()] = windows.reshape(found.shape)
         return found
 
+    @property
+    def anisotropy(self) -> float | None:
+        """How many times deeper than wide a voxel is, where its size is known."""
+        depth, width = (self.pixel_size.get(axis) for axis in "ZX")
+        return depth / width if depth and width else None
+
     def shape_seen(self, dims: int) -> tuple[int, ...]:
-        """Return the shape of what `seen_together` gives: (Y, X) or (Z, Y, X)."""
+        """Return the shape of what `seen_together` gives: (Y, X) or (Z, Y, X).
+
+        Raises
+        ------
+        StackFormatError
+            If volumes are asked for and there is no Z axis.
+        """
+        if dims == 3:
+            self._check_z()
         return (self._length("Z"), *self.section_shape)[-dims:]
 
     def section(
@@ -254,6 +264,13 @@ class Stack:
         whole = np.asarray(self.pixels[(slice(None),) * len(self.axes)])
         make = np.array if copy else np.asarray
         return make(whole, dtype or self.dtype)
+
+    def _check_z(self) -> None:
+        if "Z" not in self.axes:
+            raise StackFormatError(
+                f"{self.label} has the axes {self.axes} and no Z, but a 3-D network "
+                "sees volumes: say which axis is Z (axes), or take a 2-D network."
+            )
 
     def _length(self, axis: str) -> int:
         return self.shape[self.axes.index(axis)] if axis in self.axes else 1

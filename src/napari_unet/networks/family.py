@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_unet.errors import ConfigError
@@ -39,7 +39,9 @@ class Member:
     build : callable
         Builds it from a `NetworkConfig`; its weights are drawn afterwards.
     depth, width, dropout, patch_size
-        What is taken where nothing is said.
+        What is taken where nothing is said; without `patch_size`, it suits the voxels.
+    dims : int
+        2 if it sees sections, 3 if it sees volumes.
     """
 
     line: str
@@ -47,7 +49,8 @@ class Member:
     depth: int = 4
     width: int = 16
     dropout: float = 0.0
-    patch_size: int = 256
+    patch_size: int | None = 256
+    dims: int = 2
 
 
 FAMILY = {
@@ -86,6 +89,18 @@ FAMILY = {
     ),
 }
 
+VOLUMES = {
+    f"{name}-3d": replace(
+        FAMILY[name],
+        line=f"{name} for volumes; pooling and kernels suit the shape of the voxels.",
+        depth=3,
+        patch_size=None,
+        dims=3,
+    )
+    for name in ("unet", "unet-small", "unet-attention", "unet-residual", "unet++")
+}
+"""What of the family also sees (Z, Y, X), by its name there."""
+
 
 def find_member(name: str) -> Member:
     """Return the network of that name.
@@ -95,9 +110,10 @@ def find_member(name: str) -> Member:
     ConfigError
         If there is none; similar names are suggested.
     """
-    if name in FAMILY:
-        return FAMILY[name]
-    known, more = list(FAMILY), ""
+    members = FAMILY | VOLUMES
+    if name in members:
+        return members[name]
+    known, more = list(members), ""
     try:
         if is_encoder_network(name):
             return encoder_member(name)
@@ -107,7 +123,7 @@ def find_member(name: str) -> Member:
     close = difflib.get_close_matches(name, known, cutoff=0.5)
     hint = f"; did you mean {' or '.join(close)}?" if close else "."
     raise ConfigError(
-        f"There is no network {name!r}. Known are {', '.join(FAMILY)} and "
+        f"There is no network {name!r}. Known are {', '.join(members)} and "
         f"{PREFIX}<encoder>{hint}{more}"
     )
 

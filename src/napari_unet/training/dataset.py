@@ -114,7 +114,7 @@ class Dataset:
     ) -> None:
         every = [*pairs, *held_out]
         channels = _check_pairs(every)
-        self.config = config = complete_training(config)
+        self.config = config = complete_training(config, [image for image, _ in every])
         self.target, self.counts = _find_target(
             *(labels for _, labels in every), config=config
         )

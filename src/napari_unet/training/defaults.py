@@ -5,25 +5,36 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from napari_unet.errors import ConfigError
 from napari_unet.model import read_info
 from napari_unet.networks import complete
+from napari_unet.networks.family import find_member
 from napari_unet.training.augmentation import complete_augmentation
 from napari_unet.training.optimisers import OPTIMISERS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_unet.config import TrainingConfig
+    from napari_unet.data.stack import Stack
 
 _BORDERS = {"class_balance": True, "border_weight": 10.0}
 _NO_BORDERS = {"class_balance": False, "border_weight": 0.0}
 
 
-def complete_training(config: TrainingConfig) -> TrainingConfig:
+def complete_training(
+    config: TrainingConfig, images: Sequence[Stack] = ()
+) -> TrainingConfig:
     """Fill in what was left to the loss, optimiser, augmentation, network and model.
+
+    A 3-D network also heeds the voxels and the depth of the images.
 
     Raises
     ------
     ConfigError
         If there is no such network, or it cannot take patches of that size.
+    StackFormatError
+        If it sees volumes, and an image has no Z axis.
     ModelError
         If there is no model to start from.
     """
@@ -38,7 +49,17 @@ def complete_training(config: TrainingConfig) -> TrainingConfig:
     if config.init and config.depth is None and config.width is None:
         own |= _shape(config.init, config.network)
     missing = {name: own[name] for name in own if getattr(config, name) is None}
-    return complete(complete_augmentation(replace(config, **missing)))
+    config = complete_augmentation(replace(config, **missing))
+    if not images or find_member(config.network).dims == 2:
+        return complete(config)
+    if config.context:
+        raise ConfigError(
+            f"context is {config.context}, but {config.network} sees all sections by "
+            "itself: leave it out, or take a 2-D network."
+        )
+    if config.anisotropy is None:
+        config = replace(config, anisotropy=images[0].anisotropy)
+    return complete(config, max(image.shape_seen(3)[0] for image in images))
 
 
 def _shape(init: str, network: str) -> dict[str, Any]:
