@@ -15,6 +15,7 @@ from napari_unet.errors import StackFormatError
 from napari_unet.events import PredictionStarted
 from napari_unet.model import Model
 from napari_unet.networks import build_network, measure_geometry
+from napari_unet.networks.family import VOLUMES
 from napari_unet.prediction import predict, predict_events, predict_to_files
 from napari_unet.prediction.engine import MEMORY, Predictor, predict_sections
 
@@ -28,6 +29,10 @@ SHAPES = {
     "deeper": NetworkConfig(depth=2, width=2, dims=3),
     "1:4": NetworkConfig(depth=2, width=2, dims=3, anisotropy=4),
     "1:10": NetworkConfig(depth=2, width=2, dims=3, anisotropy=10),
+    **{
+        name: NetworkConfig(depth=1, width=2, dims=3, name=name, anisotropy=1.5)
+        for name in VOLUMES
+    },
 }
 
 
@@ -83,6 +88,7 @@ def assert_seamless(name: str, shape: tuple[int, ...], tile: int) -> None:
         ("1:4", (7, 70, 75), 60),
         ("1:10", (5, 99, 101), 60),
         ("1:10", (40, 3, 90), 20),
+        *((name, (11, 45, 30), 36) for name in VOLUMES),
     ],
 )
 def test_tiled_volume_equals_whole(

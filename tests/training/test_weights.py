@@ -109,3 +109,27 @@ def test_rare_class_is_bounded() -> None:
     weights = class_weights([10**6, 1], True)
     assert weights.tolist() == [pytest.approx(0.5, rel=1e-3), LARGEST_CLASS_WEIGHT]
     assert weights.dtype == np.float32
+
+
+def test_border_weight_in_space_by_hand() -> None:
+    labels = np.zeros((7, 9, 9), np.uint8)
+    labels[:3], labels[4:] = 1, 1  # two slabs with a gap of one section
+    weights = weight_map(labels, np.ones(2, np.float32), 10.0, 2.0)
+    np.testing.assert_allclose(weights[3], 1 + 10 * np.exp(-(2**2) / 8), rtol=1e-3)
+    assert (weights[labels == 1] == 1).all()  # of the gap there is only one
+
+
+def test_border_weight_heeds_how_deep_voxels_are() -> None:
+    labels = np.zeros((7, 9, 9), np.uint8)
+    labels[:3], labels[4:] = 1, 1
+    weights = weight_map(labels, np.ones(2, np.float32), 10.0, 2.0, anisotropy=1.5)
+    np.testing.assert_allclose(weights[3], 1 + 10 * np.exp(-(3**2) / 8), rtol=1e-3)
+
+
+def test_border_weight_of_deep_voxels_is_that_of_each_section() -> None:
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, (3, 20, 20)).astype(np.uint8)
+    ones = np.ones(2, np.float32)
+    expected = [weight_map(each, ones, 10.0, 3.0) for each in labels]
+    weights = weight_map(labels, ones, 10.0, 3.0, anisotropy=10)
+    np.testing.assert_array_equal(weights, expected)
