@@ -51,6 +51,18 @@ def test_many_classes_and_none(tmp_path: Path) -> None:
         assert path.stat().st_size > 10_000
 
 
+def test_regression_has_curves_of_its_own(tmp_path: Path) -> None:
+    log = log_of(2)
+    for event in log:
+        if event["event"] == "Validated":
+            event |= {"iou": {}, "r2": 0.5, "mae": 3.0, "rmse": 4.0}
+    found = colours_in(curves_picture(tmp_path / "a.png", log))
+    assert {curves.LOSS, curves.HELD_OUT} <= found
+    # Greys are in the letters, too.
+    others = set(curves.CLASS_COLOURS) - {curves.LOSS, curves.HELD_OUT, "#202020"}
+    assert not others & found
+
+
 def test_run_without_a_step_has_no_curves(tmp_path: Path) -> None:
     with pytest.raises(UNetError, match="has not done a step"):
         curves_picture(tmp_path / "a.png", [{"event": "TrainingStarted"}])

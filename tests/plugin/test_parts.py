@@ -213,6 +213,20 @@ def test_results_become_layers_in_the_axes_of_the_image(tmp_path: Path) -> None:
     assert layers[2][0].dtype == np.uint16
 
 
+def test_predicted_values_become_an_image(tmp_path: Path) -> None:
+    values = np.linspace(-1, 1, 24, dtype=np.float32).reshape(2, 3, 4)  # Z, Y, X
+    np.save(tmp_path / "l.npy", values)
+    target = Target("tissue", "YZX", {"scale": [1, 2, 3]})
+    ((data, meta, kind),) = result_layers(target, None, "m", tmp_path / "l.npy", None)
+    assert (kind, meta["name"], meta["scale"]) == (
+        "image",
+        "tissue prediction",
+        [1, 2, 3],
+    )
+    assert data.dtype == np.float32
+    np.testing.assert_array_equal(data, values.transpose(1, 0, 2))
+
+
 def test_float_labels_become_whole_numbers(tmp_path: Path) -> None:
     from napari.layers import Labels
 
@@ -262,6 +276,7 @@ def test_models_are_described() -> None:
         "· validation score 0.877"
     )
     assert describe({**info, "pixel_size": {}, "history": {}}).endswith("3 channels")
+    assert describe({**info, "classes": None}).startswith("predicts values · 3")
 
 
 def test_the_newest_model_is_chosen(

@@ -594,6 +594,24 @@ def test_layers_are_chosen_by_themselves_and_the_choice_is_kept(
     assert open_widget(viewer, "Train").labels.layer.name == "more"
 
 
+def test_regression_learns_from_images_too(
+    make_napari_viewer: Callable[..., Viewer], fake_worker: object
+) -> None:
+    viewer = make_napari_viewer()
+    train = open_widget(viewer, "Train")
+    add_tissue(viewer)
+    viewer.add_image(np.zeros((4, 96, 96), np.float32), name="depth")
+    assert [train.labels.itemText(i) for i in range(train.labels.count())] == ["truth"]
+    train.advanced.enter({"task": "regression"})
+    names = [train.labels.itemText(i) for i in range(train.labels.count())]
+    assert names == ["tissue", "truth", "depth"]
+    assert train.classes.isHidden()
+    train.labels.choose(viewer.layers["depth"])
+    train.advanced.enter({"task": "classes"})
+    assert train.labels.layer.name == "truth"
+    assert not train.classes.isHidden()
+
+
 def test_the_synthetic_sample_opens(make_napari_viewer: Callable[..., Viewer]) -> None:
     viewer = make_napari_viewer()
     image, labels = viewer.open_sample(PLUGIN, "synthetic_em")

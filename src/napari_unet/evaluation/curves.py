@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Log = Sequence[dict[str, Any]]
 
 SCORES = {"iou": "IoU", "dice": "Dice", "precision": "precision", "recall": "recall"}
+VALUES = {"r2": "R²", "mae": "MAE", "rmse": "RMSE"}
 LOSS, HELD_OUT = "#0072B2", "#D55E00"
 MOST_NAMED = 12  # classes; a longer legend would cover the picture
 
@@ -55,8 +56,13 @@ def curves_picture(path: str | Path, log: Log, *, title: str = "") -> Path:
     _draw_loss(panels[0], steps, judged)
     _draw_rate(panels[1], steps)
     names = list(dict.fromkeys(name for each in judged for name in each["iou"]))
-    for panel, (score, label) in zip(panels[2:], SCORES.items(), strict=True):
-        _draw_score(panel, judged, score, names)
+    regresses = any(each.get("r2") is not None for each in judged)
+    scores = VALUES if regresses else SCORES
+    for panel, (score, label) in zip(panels[2:], scores.items(), strict=False):
+        if regresses:
+            _draw_values(panel, judged, score)
+        else:
+            _draw_score(panel, judged, score, names)
         panel.set_title(label)
     for panel in panels:
         panel.grid(alpha=0.25)
@@ -84,7 +90,7 @@ def _draw_loss(panel: Axes, steps: Log, judged: Log) -> None:
             color=HELD_OUT,
             marker="o",
             markersize=3,
-            label="plain cross-entropy, held out",
+            label="plain loss, held out",
         )
     panel.legend(frameon=False, fontsize=8)
     panel.set_title("loss")
@@ -108,6 +114,13 @@ def _draw_score(panel: Axes, judged: Log, score: str, names: list[str]) -> None:
         known = [np.nan if value is None else value for value in values]
         panel.plot(done, known, color=colour, marker="o", markersize=3)
     panel.set_ylim(-0.02, 1.02)
+
+
+def _draw_values(panel: Axes, judged: Log, score: str) -> None:
+    """Draw a score of regression, in the unit of the values."""
+    done = [each["step"] for each in judged]
+    known = [np.nan if each[score] is None else each[score] for each in judged]
+    panel.plot(done, known, color=HELD_OUT, marker="o", markersize=3)
 
 
 def _colours(count: int) -> list[Any]:

@@ -33,7 +33,7 @@ class LayerChoice(QComboBox):
     def __init__(self, viewer: ViewerModel, kind: type[Layer], empty: str) -> None:
         super().__init__()
         self._viewer = viewer
-        self._kind = kind
+        self._kinds: tuple[type[Layer], ...] = (kind,)
         self._layers: list[Any] = []
         self.setPlaceholderText(empty)
         self.setMinimumContentsLength(12)
@@ -50,6 +50,11 @@ class LayerChoice(QComboBox):
         index = self.currentIndex()
         return self._layers[index] if 0 <= index < len(self._layers) else None
 
+    def offer(self, *kinds: type[Layer]) -> None:
+        """List layers of other types from now on."""
+        self._kinds = kinds
+        self.refresh()
+
     def choose(self, layer: Layer) -> None:
         """Choose a layer of the list."""
         self.setCurrentIndex(self._layers.index(layer))
@@ -57,7 +62,7 @@ class LayerChoice(QComboBox):
     def refresh(self) -> None:
         """List the layers anew; what is chosen stays so while it exists."""
         before = self.layer
-        found = [each for each in self._viewer.layers if isinstance(each, self._kind)]
+        found = [each for each in self._viewer.layers if isinstance(each, self._kinds)]
         came = [each for each in found if each not in self._layers]
         self._updating = True
         self.clear()

@@ -36,7 +36,8 @@ class LossPlot(QWidget):
         self.setMaximumHeight(280)
         self.setToolTip(
             "<p>Loss: how wrong the network is on the patches it learns from. "
-            "Score: mean IoU on sections held out from training; 1 is perfect.</p>"
+            "Score: mean IoU, or R² of regression, on sections held out from training; "
+            "1 is perfect.</p>"
         )
 
     def sizeHint(self) -> QSize:

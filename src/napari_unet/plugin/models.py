@@ -75,10 +75,10 @@ class ModelChoice(QWidget):
 
 def describe(info: dict[str, Any]) -> str:
     """Say in a line or two what a model expects and gives, from `read_info`."""
-    names = info["classes"]["names"]
+    names = (info["classes"] or {}).get("names", [])
     channels = info["network"]["channels"]
     parts = [
-        f"{len(names)} classes ({', '.join(names)})",
+        f"{len(names)} classes ({', '.join(names)})" if names else "predicts values",
         "1 channel" if channels == 1 else f"{channels} channels",
     ]
     size = info.get("pixel_size") or {}

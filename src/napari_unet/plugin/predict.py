@@ -139,7 +139,8 @@ class PredictWidget(DockedWidget):
         self.session.check_free()
         self._model = str(model)
         model = find_model(model)
-        self._classes = Classes.from_dict(read_info(model)["classes"])
+        classes = read_info(model)["classes"]
+        self._classes = None if classes is None else Classes.from_dict(classes)
         stack = stack_from_layer(layer)
         self._target = Target.of(layer, stack)
         config = PredictionConfig.from_dict(self.advanced.values())
@@ -175,12 +176,13 @@ class PredictWidget(DockedWidget):
 
     def _add_layers(self, event: PredictionFinished) -> None:
         assert self._target is not None
-        assert event.labels is not None
+        result = event.labels or event.prediction
+        assert result is not None
         layers = result_layers(
             self._target,
             self._classes,
             self._model,
-            Path(event.labels),
+            Path(result),
             Path(event.probabilities) if event.probabilities else None,
         )
         for data, meta, kind in layers:

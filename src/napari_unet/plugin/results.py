@@ -47,7 +47,7 @@ class Target:
 
 def result_layers(
     target: Target,
-    classes: Classes,
+    classes: Classes | None,
     model: str,
     labels: Path,
     probabilities: Path | None,
@@ -57,18 +57,24 @@ def result_layers(
     Parameters
     ----------
     target : Target
-    classes : Classes
+    classes : Classes or None
+        None where the model predicts values.
     model : str
         Path of the model, kept in the layers' metadata.
     labels, probabilities : Path
-        The worker's files: (..., Y, X) in mask values, and (..., classes, Y, X).
+        The worker's files: (..., Y, X) in mask values, or the values predicted, and
+        (..., classes, Y, X).
 
     Returns
     -------
     list of layer data tuples
-        An image for each class where there are probabilities, then the labels.
+        An image for each class where there are probabilities, then the labels; or one
+        image of the values.
     """
     place = {**target.place, "metadata": {MODEL_KEY: model}}
+    if classes is None:
+        pixels = _in_order(np.load(labels), target.axes)
+        return [(pixels, {**place, "name": f"{target.name} prediction"}, "image")]
     layers: list[LayerData] = []
     shares = np.empty((0, 1, 1)) if probabilities is None else np.load(probabilities)
     for index in range(shares.shape[-3]):

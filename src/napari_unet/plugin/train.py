@@ -152,9 +152,16 @@ class TrainWidget(DockedWidget):
     # -- what the user does --------------------------------------------------------
 
     def _on_labels(self) -> None:
-        self.classes.follow(self.labels.layer)
+        self.classes.follow(None if self._regresses() else self.labels.layer)
+
+    def _regresses(self) -> bool:
+        return bool(self.advanced.values()["task"] == "regression")
 
     def _on_options(self) -> None:
+        # The values to regress are more often an image.
+        self.labels.offer(*((Labels, Image) if self._regresses() else (Labels,)))
+        self.classes.setVisible(not self._regresses())
+        self._on_labels()
         self.classes.set_options(
             ignore=self.advanced.values()["ignore"],
             zero_is_unlabelled=self.zero.currentData(),
