@@ -18,7 +18,7 @@ from napari_unet.events import Event, PredictionFinished, StepDone, TrainingFini
 if TYPE_CHECKING:
     from pathlib import Path
 
-COMMANDS = ["train", "predict", "evaluate", "info", "demo"]
+COMMANDS = ["train", "predict", "evaluate", "info", "networks", "demo"]
 TINY = ["--depth=1", "--width=2", "--patch-size=16", "--batch-size=1"]
 TINY += ["--precision=fp32", "--device=cpu"]
 
@@ -507,3 +507,19 @@ def test_stopping_a_prediction_is_1_and_leaves_nothing(
     assert main(predict(data, tmp_path / "out")) == 1
     assert "Stopped" in capsys.readouterr().err
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_networks_are_listed_as_a_table_and_as_json(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["networks"]) == 0
+    table = capsys.readouterr().out
+    assert "unet-2015" in table
+    assert "31,030,658" in table
+    assert main(["networks", "--channels=3", "--classes=3", "--json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (xception,) = [each for each in lines if each["name"] == "unet-xception"]
+    assert (xception["parameters"], xception["trained"]) == (2_058_979, 2_055_203)
+    assert (xception["stride"], xception["exact"]) == (16, True)
+    assert main(["networks", "--classes=0"]) == 2
+    assert "classes is 0" in capsys.readouterr().err

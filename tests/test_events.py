@@ -40,6 +40,7 @@ EXAMPLES = [
     CheckpointSaved(4, "last.safetensors"),
     TrainingFinished(None, 9, 8, None, "steps", 'Line one.\n"Line two"'),
     PredictionStarted(12, 3, [256, 240], "cuda", "bf16"),
+    PredictionStarted(2, 1, [64, 64], "cpu", "fp32", ["Seams may show."]),
     TilesDone(1, 12),
     PredictionFinished("a.labels.tif", None),
     PredictionFinished(),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from napari_unet.evaluation import evaluate, evaluate_objects, evaluate_regression
     from napari_unet.model import Model
+    from napari_unet.networks import list_networks as networks
     from napari_unet.prediction import find_objects, predict
     from napari_unet.training import preview_patches, train
 
@@ -42,6 +43,7 @@ __all__ = [
     "evaluate_objects",
     "evaluate_regression",
     "find_objects",
+    "networks",
     "open_stack",
     "predict",
     "preview_patches",
@@ -80,6 +82,8 @@ def __getattr__(name: str) -> object:
     value: object
     if name == "__version__":
         value = import_module("importlib.metadata").version("napari-unet-lab")
+    elif name == "networks":  # the package itself, which can be called
+        value = import_module(f"{__name__}.networks")
     else:
         value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
     globals()[name] = value

@@ -1,4 +1,4 @@
-"""The command ``napari-unet``: train, preview, predict, evaluate, curves, info, demo.
+"""The command ``napari-unet``: train, predict, evaluate, networks and so on.
 
 Exit code 0 when all went well, 1 when something failed, 2 for wrong usage.
 """
@@ -9,6 +9,7 @@ import argparse
 import json
 import logging
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_curves(commands)
     _add_info(commands)
+    _add_networks(commands)
     _add_demo(commands)
     return parser
 
@@ -246,7 +248,7 @@ def _refuse_same_output(given: argparse.Namespace) -> None:
         seen[labels] = path
 
 
-# -- evaluate, info, demo ------------------------------------------------------------
+# -- evaluate, info, networks, demo --------------------------------------------------
 
 
 def _add_evaluate(commands: Any) -> None:
@@ -386,6 +388,31 @@ def _facts(path: Path, given: argparse.Namespace) -> dict[str, Any]:
         "sections": stack.n_sections,
         "remarks": list(stack.remarks),
     }
+
+
+def _add_networks(commands: Any) -> None:
+    parser = flags.command(commands, "networks", _networks, "list the networks")
+    for name, default in (("channels", 1), ("classes", 2)):
+        parser.add_argument(
+            f"--{name}",
+            type=int,
+            default=default,
+            help=f"count parameters for so many {name} (default: {default})",
+        )
+    flags.add_output_flags(parser)
+
+
+def _networks(given: argparse.Namespace) -> int:
+    from napari_unet.console import show_networks
+    from napari_unet.networks import list_networks
+
+    found = list_networks(given.channels, given.classes)
+    if given.json:
+        for each in found:
+            _write(json.dumps(asdict(each)))
+    elif not given.quiet:
+        show_networks(found)
+    return 0
 
 
 def _add_demo(commands: Any) -> None:

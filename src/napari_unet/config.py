@@ -34,6 +34,8 @@ class Option:
         Inclusive bounds of a number.
     choices : tuple of str
         The allowed words; empty when any are.
+    suggestions : tuple of str
+        Words to choose from, where others are allowed too.
     optional : bool
         Whether ``None`` is allowed.
     """
@@ -45,6 +47,7 @@ class Option:
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[str, ...] = ()
+    suggestions: tuple[str, ...] = ()
     optional: bool = False
 
     def check(self, value: Any) -> None:
@@ -91,6 +94,7 @@ def option(
     minimum: float | None = None,
     maximum: float | None = None,
     choices: tuple[str, ...] = (),
+    suggestions: tuple[str, ...] = (),
 ) -> Any:
     """Define one option of a config dataclass."""
     metadata = {
@@ -98,6 +102,7 @@ def option(
         "minimum": minimum,
         "maximum": maximum,
         "choices": choices,
+        "suggestions": suggestions,
     }
     return field(default=default, metadata=metadata)
 
@@ -162,6 +167,24 @@ class Config:
         return cls(**values)
 
 
+NETWORKS = (
+    "unet",
+    "unet-2015",
+    "unet-keras",
+    "unet-small",
+    "unet-xception",
+    "unet-attention",
+    "unet-residual",
+    "unet++",
+    "unet-3d",
+    "unet-small-3d",
+    "unet-attention-3d",
+    "unet-residual-3d",
+    "unet++-3d",
+)
+"""The networks by name; `napari_unet.networks.family` builds them."""
+
+
 @dataclass(frozen=True)
 class NetworkConfig(Config):
     """The shape of a network: everything needed to build it again."""
@@ -179,7 +202,9 @@ class NetworkConfig(Config):
         0.0, "Share of features dropped at the deepest level.", minimum=0, maximum=0.9
     )
     name: str = option(
-        "unet", "Which network of the family; napari-unet networks lists them."
+        "unet",
+        "Which network of the family; napari-unet networks lists them.",
+        suggestions=NETWORKS,
     )
     dims: int = option(
         2, "2 for sections, 3 for volumes seen as a whole.", minimum=2, maximum=3

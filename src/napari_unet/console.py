@@ -17,6 +17,7 @@ from rich.progress import (
     TaskProgressColumn,
     TextColumn,
 )
+from rich.table import Table
 from rich.text import Text
 
 from napari_unet.events import (
@@ -32,6 +33,8 @@ from napari_unet.events import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from napari_unet.networks import NetworkInfo
 
 Face = Literal["bar", "json", "quiet"]
 
@@ -74,6 +77,24 @@ def stop_on_interrupt() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, before)
 
 
+def show_networks(networks: Iterable[NetworkInfo]) -> None:
+    """Print the family as a table."""
+    table = Table("Network", "What it is", box=None, pad_edge=False)
+    for title in ("Parameters", "Trained", "Stride", "Halo", "Exact"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for each in networks:
+        table.add_row(
+            each.name,
+            each.line,
+            f"{each.parameters:,}",
+            f"{each.trained:,}",
+            str(each.stride),
+            str(each.halo),
+            "yes" if each.exact else "no",
+        )
+    Console().print(table)
+
+
 class _Bar:
     """A progress bar with what matters beside it."""
 
@@ -113,6 +134,8 @@ class _Bar:
                 f"{event.tile[0]} × {event.tile[1]} pixels ({event.device}, "
                 f"{event.precision})."
             )
+            for remark in event.remarks:
+                self._say(remark)
         elif isinstance(event, Validated):
             name = "mean IoU" if event.r2 is None else "R²"
             self._score = f", {name} {event.smoothed:.3f}"

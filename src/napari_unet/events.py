@@ -168,6 +168,8 @@ class PredictionStarted(Event):
     tile : list of int
         Rows and columns of the largest tile the network is given.
     device, precision : str
+    remarks : list of str
+        What the user should know of the result.
     """
 
     tiles: int
@@ -175,6 +177,7 @@ class PredictionStarted(Event):
     tile: list[int]
     device: str
     precision: str
+    remarks: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -135,10 +135,16 @@ class Model:
         )
 
     def info(self) -> dict[str, Any]:
-        """Describe the model in plain values: what it expects, gives and comes from."""
+        """Describe the model in plain values: what it expects, gives and comes from.
+
+        It is ``exact`` when tiles equal the whole image.
+        """
+        from napari_unet.networks import measure_geometry
+
         return {
             "name": self.name,
             "network": self.config.to_dict(),
+            "exact": measure_geometry(self.config).exact,
             "classes": self.classes.to_dict() if self.classes else None,
             **({"scale": self.scale.to_dict()} if self.scale else {}),
             "pixel_size": dict(self.pixel_size),

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from napari_unet.config import NetworkConfig
+from napari_unet.config import ComputeConfig, NetworkConfig
+from napari_unet.data import Stack
 from napari_unet.networks import build_network, measure_geometry
 from napari_unet.networks.blocks import keras_padding
 from napari_unet.networks.family import FAMILY
+from napari_unet.prediction.engine import Predictor, predict_sections
+from napari_unet.prediction.plan import mirror
 
 
 def published(name: str, channels: int, classes: int) -> nn.Module:
@@ -125,3 +129,36 @@ def test_keras_pads_a_stride_and_an_even_kernel_at_the_end() -> None:
         assert padded.shape == (1, 1, 5, 5)
         assert padded[..., :4, :4].sum() == padded.sum() == 16
     assert keras_padding((3, 3))(ones)[..., 1:5, 1:5].sum() == 16
+
+
+@pytest.mark.parametrize(
+    ("depth", "shape"), [(3, (1, 1)), (3, (90, 41)), (3, (133, 250)), (4, (70, 201))]
+)
+def test_2015_gives_each_pixel_once_whatever_the_tiles(
+    depth: int, shape: tuple[int, int]
+) -> None:
+    config = NetworkConfig(depth=depth, width=2, name="unet-2015")
+    torch.manual_seed(0)
+    network = build_network(config).eval()
+    image = np.random.default_rng(0).normal(size=(1, *shape)).astype(np.float32)
+    # By hand: mirror what is cropped, and then as much as the network's grid needs.
+    geometry = measure_geometry(config)
+    places = []
+    for length in shape:
+        size = geometry.smallest
+        while size < length + 2 * geometry.crop:
+            size += geometry.stride
+        places.append(mirror(-geometry.crop, size - geometry.crop, length))
+    canvas = torch.from_numpy(image[:, places[0][:, None], places[1]])[None]
+    with torch.no_grad():
+        logits = network(canvas)[0, :, : shape[0], : shape[1]]
+    expected = torch.softmax(logits, dim=0).numpy()
+    predictor = Predictor(network, config, ComputeConfig("cpu", "fp32"))
+    stack = Stack(image[None], "ZCYX")
+    for tile in (16, 250, 300, 2000):
+        plan = predictor.plan(shape, tile)
+        results = predict_sections(
+            predictor, stack, np.asarray, plan, probabilities=True
+        )
+        (section,) = [each for each in results if not isinstance(each, int)]
+        np.testing.assert_allclose(section.probabilities, expected, rtol=0, atol=1e-5)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QComboBox
 from superqt.utils import qimage_to_array
 
-from napari_unet.config import PredictionConfig, TrainingConfig, options
+from napari_unet.config import NETWORKS, PredictionConfig, TrainingConfig, options
 from napari_unet.data import Classes, Stack
 from napari_unet.plugin import pixels, runs
 from napari_unet.plugin.fields import BudgetField, FolderField, clock
@@ -351,3 +352,14 @@ def test_options_are_not_forgotten_by_the_widgets() -> None:
     from napari_unet.plugin.train import _SHOWN_ELSEWHERE
 
     assert {each.name for each in dataclasses.fields(TrainingConfig)} > _SHOWN_ELSEWHERE
+
+
+def test_a_suggested_word_can_be_replaced_by_another(qtbot: QtBot) -> None:
+    form = OptionsForm(options(TrainingConfig))
+    qtbot.addWidget(form)
+    field = form.field("network")
+    assert isinstance(field, QComboBox)
+    assert [field.itemText(i) for i in range(field.count())] == list(NETWORKS)
+    assert form.values()["network"] == "unet"
+    form.enter({"network": "unet-resnet34"})
+    assert form.values()["network"] == "unet-resnet34"

@@ -131,3 +131,23 @@ def test_mirror_is_reflection(length: int, before: int, after: int) -> None:
     mode = "reflect" if length > 1 else "edge"
     expected = np.pad(np.arange(length), (before, after), mode=mode)  # type: ignore[call-overload]
     np.testing.assert_array_equal(got, expected)
+
+
+@settings(deadline=None)
+@given(length=st.integers(1, 700), depth=st.integers(1, 5), tile=st.integers(16, 900))
+def test_what_is_not_padded_answers_for_the_centre_of_its_windows(
+    length: int, depth: int, tile: int
+) -> None:
+    # Two convolutions a level cost 4 pixels of that level, on the way down and up.
+    stride = 2**depth
+    crop = (4 * stride + 8 * (stride - 1)) // 2
+    remainder = -4 % stride
+    spans = plan_axis(length, stride, crop + 4, tile, crop, remainder)
+    painted = np.zeros(length, int)
+    for span in spans:
+        painted[span.core] += 1
+        assert (span.last - span.first) % stride == remainder
+        assert (span.first + crop) % stride == 0
+        assert span.first + crop <= span.start < span.stop <= span.last - crop
+    assert (painted == 1).all()
+    assert len({span.last - span.first for span in spans}) == 1

@@ -99,9 +99,11 @@ class OptionalField(QWidget):
 
 def make_field(option: Option) -> QWidget:
     """Make the input field that suits an option, with its default entered."""
-    if option.choices:
+    if option.choices or option.suggestions:
         box = QComboBox()
-        box.addItems(["", *option.choices] if option.optional else option.choices)
+        words = option.choices or option.suggestions
+        box.addItems(["", *words] if option.optional else words)
+        box.setEditable(not option.choices)
         box.setCurrentText(option.default or "")
         return box
     if option.type is bool:

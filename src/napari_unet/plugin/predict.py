@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
-from napari.utils.notifications import show_error
+from napari.utils.notifications import show_error, show_warning
 from qtpy.QtWidgets import QCheckBox, QGroupBox, QHBoxLayout
 
 from napari_unet.config import PredictionConfig, options
@@ -168,6 +168,8 @@ class PredictWidget(DockedWidget):
     def _on_event(self, event: Event) -> None:
         if isinstance(event, PredictionStarted):
             self.progress.begin(f"{event.sections} sections, {event.tiles} tiles")
+            for remark in event.remarks:
+                show_warning(remark)
         elif isinstance(event, TilesDone):
             words = f"{event.done} of {event.total} tiles"
             self.progress.show_share(event.done / event.total, None, words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,14 @@ if TYPE_CHECKING:
     from napari_unet.config import ComputeConfig, NetworkConfig, PredictionConfig
     from napari_unet.data.stack import Stack
     from napari_unet.model import Model
+
+_LOG = logging.getLogger(__name__)
+
+INEXACT = (
+    "This network normalises or pools over all that it is given, so that its tiles do "
+    "not quite equal the whole: seams may show. A larger tile makes them fewer."
+)
+"""The remark on a prediction in tiles that is not exact."""
 
 MEMORY = 2**30
 """Bytes the features of one tile may take where no tile size is given."""
@@ -313,12 +322,16 @@ def predict_events(
     predictor = Predictor(model.network, model.config, config)
     plan = predictor.plan(stack.shape_seen(model.config.dims), config.tile)
     total = len(plan.tiles) * len(stack.seen_together(model.config.dims))
+    remarks = [] if predictor.geometry.exact or len(plan.tiles) == 1 else [INEXACT]
+    for remark in remarks:
+        _LOG.warning("%s: %s", model.name or model.config.name, remark)
     yield PredictionStarted(
         total,
         stack.n_sections,
         list(plan.window),
         predictor.device.type,
         dtype_name(predictor.dtype),
+        remarks,
     )
     normalise = measure_normalisation(stack)
     done = 0
