@@ -118,13 +118,21 @@ def test_split_of_volumes_by_hand() -> None:
         "volume 0, sections 4 to 23, rows 0 to 511",
         "volume 0, sections 0 to 1, rows 0 to 511",
     )
-    no_room_along_z = split_image([0, 1], (51, 125), 0.1, (50, 50))
+    no_room_along_z = split_image([3], (51, 125), 0.1, (50, 50))
     assert no_room_along_z.describe() == (
-        "volumes 0 to 1, sections 0 to 50, rows 0 to 62",
-        "volumes 0 to 1, sections 0 to 50, rows 113 to 124",
+        "volume 3, sections 0 to 50, rows 0 to 62",
+        "volume 3, sections 0 to 50, rows 113 to 124",
     )
-    assert split_image([0, 1, 3, 4], (51, 125), 0.1, (50, 50)).describe() == (
-        "volumes 1 to 4, sections 0 to 50, rows 0 to 124",
+    assert split_image([0, 3], (51, 125), 0.1, (50, 50)).describe() == (
+        "volume 3, sections 0 to 50, rows 0 to 124",
         "volume 0, sections 0 to 50, rows 0 to 124",
     )
     assert split_image([0], (5, 40), 0.1, (50, 50)).describe()[1] == "nothing"
+
+
+def test_whole_volumes_from_two_images_on() -> None:
+    splits = split_images([[0], [0]], [(51, 125)] * 2, 0.1, (50, 50))
+    assert [(each.training, each.validation) for each in splits] == [
+        ((), (0,)),
+        ((0,), ()),
+    ]

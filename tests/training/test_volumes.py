@@ -183,6 +183,18 @@ def test_times_are_volumes_of_their_own() -> None:
         Dataset([(Stack(film[0], "TYX"), Stack(masks[0], "TYX"))], STILL)
 
 
+def test_a_part_without_objects_is_not_held_out() -> None:
+    image, labels = blobs(20, 40, 40)
+    image = replace(image, pixel_size={"Z": 8.0, "X": 1.0})
+    mask = np.asarray(labels).copy()
+    config = replace(STILL, validation=0.2)
+    data = Dataset([(image, Stack(mask, "ZYX"))], config)
+    assert data.describe_split()[1] == "volume 0, sections 0 to 3, rows 0 to 39"
+    mask[:4] = 0
+    data = Dataset([(image, Stack(mask, "ZYX"))], config)
+    assert data.describe_split()[1] == "nothing"
+
+
 # -- training ------------------------------------------------------------------------
 
 

@@ -142,11 +142,11 @@ class Dataset:
         known = len(images) - held_out
         share = 0 if held_out else self.config.validation
         splits = split_images(annotated[:known], shapes[:known], share, margins)
-        splits += map(judge_on, annotated[known:], shapes[known:])
-        return [
-            split if _is_scored(image, split) else train_on(list(image.labels), shape)
-            for image, split, shape in zip(images, splits, shapes, strict=True)
+        splits = [
+            split if _can_judge(image, split) else train_on(list(image.labels), shape)
+            for image, split, shape in zip(images[:known], splits, shapes, strict=False)
         ]
+        return [*splits, *map(judge_on, annotated[known:], shapes[known:])]
 
     def _keep_training(self, images: list[_Sections]) -> None:
         self._images, self._labels = [], []
@@ -339,9 +339,13 @@ def _hold_out(image: _Sections, split: Split) -> HeldOut:
     )
 
 
-def _is_scored(image: _Sections, split: Split) -> bool:
+def _can_judge(image: _Sections, split: Split) -> bool:
+    """Whether anything is annotated there; in a volume, more than the background."""
     box = split.validation_box
-    return any((image.labels[i][box] != IGNORE).any() for i in split.validation)
+    values = {
+        each for i in split.validation for each in np.unique(image.labels[i][box])
+    }
+    return len(values - {IGNORE}) >= len(image.shape)
 
 
 def _annotated_blocks(labels: NDArray[Any]) -> NDArray[np.bool_]:

@@ -10,7 +10,10 @@ if TYPE_CHECKING:
 
 FEW = 4
 """With fewer images than this, a block of each is held out instead of whole images;
-with fewer sections, or volumes, in it than this, a part of each of them."""
+with fewer sections in it than this, rows of each section."""
+
+FEW_VOLUMES = 2
+"""Likewise for volumes: a block of one seldom holds what all of it does."""
 
 _NAMED = 4  # images that are named one by one
 
@@ -112,13 +115,17 @@ def split_images(
     """
     images = list(zip(annotated, shapes, strict=True))
     usable = [number for number, (sections, _) in enumerate(images) if sections]
-    if len(usable) < FEW:
+    if len(usable) < _few(shapes[0]):
         return [split_image(*image, share, margins) for image in images]
     held_out = usable[: max(1, round(share * len(usable)))] if share else []
     return [
         (judge_on if number in held_out else train_on)(*image)
         for number, image in enumerate(images)
     ]
+
+
+def _few(shape: tuple[int, ...]) -> int:
+    return FEW if len(shape) == 1 else FEW_VOLUMES
 
 
 def split_image(
@@ -130,9 +137,9 @@ def split_image(
     """Hold out one contiguous block.
 
     From `FEW` annotated sections on, the first of them are held out: what the model is
-    for most often follows the last; so are the first of as many volumes. Of fewer
-    volumes, the first sections of each are, if behind a margin of the receptive field
-    that is used for neither, half of the volume is left. Else the bottom rows of each
+    for most often follows the last; so are the first of `FEW_VOLUMES` volumes. Of a
+    single volume, the first sections are, if behind a margin of the receptive field
+    that is used for neither, half of it is left. Else the bottom rows of each section
     are, below such a margin; where there is no room for that, nothing is held out.
 
     Parameters
@@ -149,7 +156,7 @@ def split_image(
     numbers, every = tuple(annotated), train_on(annotated, shape)
     if share == 0 or not numbers:
         return every
-    if len(numbers) >= FEW:
+    if len(numbers) >= _few(shape):
         held_out = max(1, round(share * len(numbers)))
         return _whole(numbers[held_out:], numbers[:held_out], shape)
     both = replace(every, validation=numbers)
