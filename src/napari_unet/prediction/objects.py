@@ -118,8 +118,10 @@ def _by_distance(distance: NDArray[Any], config: ObjectConfig) -> NDArray[Any]:
     from skimage.morphology import local_maxima, reconstruction
 
     mask = distance > config.object_threshold
+    # Distances have steps of a pixel, which would pass for maxima of their own.
+    smooth = ndimage.gaussian_filter(distance, 1.0, output=np.float64)
+    height = np.where(mask, smooth, min(config.object_threshold, smooth.min()))
     # The h-maxima transform: what rises less than h above the saddles is levelled.
-    height = np.where(mask, distance, config.object_threshold).astype(np.float64)
     levelled = reconstruction(height - config.seed_threshold, height)
     return _grow(mask & local_maxima(levelled, connectivity=1), height, mask)
 
