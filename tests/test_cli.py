@@ -102,6 +102,21 @@ def test_train_predict_evaluate_info(
     assert "[6, 48, 48]" in about
 
 
+def test_a_network_for_volumes_by_its_name(data: Path, tmp_path: Path) -> None:
+    run, out = tmp_path / "run", tmp_path / "out"
+    assert main(train(data, run, "--network", "unet-3d")) == 0
+    network = json.loads((run / "config.json").read_text())["network"]
+    assert (network["name"], network["dims"]) == ("unet-3d", 3)
+    size = open_stack(data / "image.tif").pixel_size
+    assert network["anisotropy"] == pytest.approx(size["Z"] / size["X"])
+    assert main(["predict", str(run), str(data / "image.tif"), "--out", str(out)]) == 0
+    found, labels = (
+        open_stack(path) for path in (out / "image.labels.tif", data / "labels.tif")
+    )
+    assert (found.shape, found.dtype) == (labels.shape, labels.dtype)
+    assert found.pixel_size == size
+
+
 def test_json_lines_are_events(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
