@@ -226,7 +226,7 @@ def other_value(each: Any) -> Any:
         return not each.default
     if each.type is str:
         return "77s"
-    by_name = {"depth": 2, "patch_size": 32, "ignore": 5}
+    by_name = {"depth": 2, "patch_size": 32, "ignore": "5,7"}
     if each.name in by_name:
         return by_name[each.name]
     return each.type(each.minimum if each.minimum != each.default else each.minimum + 1)
@@ -254,7 +254,7 @@ def test_options_given_are_kept_in_the_run(data: Path, tmp_path: Path) -> None:
     assert main(train(data, run, "--quiet", "--no-flip", "--ignore=9", "--seed=4")) == 0
     kept = json.loads((run / "config.json").read_text())["options"]
     chosen = (kept["flip"], kept["ignore"], kept["seed"], kept["patch_size"])
-    assert chosen == (False, 9, 4, 16)
+    assert chosen == (False, [9], 4, 16)
 
 
 def test_a_preset_is_kept_with_all_its_options(data: Path, tmp_path: Path) -> None:

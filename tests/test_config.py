@@ -82,19 +82,21 @@ def test_every_option_is_described_and_its_default_allowed(
 @pytest.mark.parametrize(("config", "each"), EVERY_OPTION)
 def test_every_option_refuses_another_type(config: type[Config], each: Option) -> None:
     wrong: Any = 3 if each.type in (str, bool) else "3"
+    if each.many:
+        wrong = 0.5
     with pytest.raises(ConfigError, match=f"^{each.name} is .*must be"):
         config(**{each.name: wrong})
     if each.type is not bool:
         with pytest.raises(ConfigError, match="is True"):
             config(**{each.name: True})
-    if not each.optional:
+    if not (each.optional or each.many):
         with pytest.raises(ConfigError, match="is None"):
             config(**{each.name: None})
 
 
 @pytest.mark.parametrize(("config", "each"), EVERY_OPTION)
 def test_every_number_has_bounds(config: type[Config], each: Option) -> None:
-    if each.type not in (int, float):
+    if each.type not in (int, float) or each.many:
         return
     assert each.minimum is not None
     bounds = [(each.minimum, -1)] + [(each.maximum, 1)] * (each.maximum is not None)
@@ -175,3 +177,27 @@ def test_options_come_in_the_order_they_are_defined() -> None:
         "tile",
     ]
     assert options(PredictionConfig(tile=64)) == options(PredictionConfig)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("254,255", (254, 255)),
+        (" 255; 254 -1,", (255, 254, -1)),
+        ("", ()),
+        (None, ()),
+        (7, (7,)),
+        ([7, 7, 8], (7, 8)),
+    ],
+)
+def test_several_values(given: Any, expected: tuple[int, ...]) -> None:
+    config = TrainingConfig(ignore=given)
+    assert config.ignore == expected
+    assert config.to_dict()["ignore"] == list(expected)
+    assert TrainingConfig.from_dict(config.to_dict()) == config
+
+
+@pytest.mark.parametrize("given", ["a", "1.5", [1.5], True, [None], -(2**31) - 1])
+def test_several_values_are_whole_numbers(given: Any) -> None:
+    with pytest.raises(ConfigError, match=r"ignore is .* must be"):
+        TrainingConfig(ignore=given)

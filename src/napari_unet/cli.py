@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_unet import flags
+from napari_unet import flags, inputs
 from napari_unet.config import PredictionConfig, TrainingConfig
 from napari_unet.errors import ConfigError, UNetError
 
@@ -79,9 +79,23 @@ def _add_train(commands: Any) -> None:
     parser = flags.command(
         commands, "train", _train, "train a network on an annotated image"
     )
-    parser.add_argument("image", type=Path, help="image: file, or folder of sections")
     parser.add_argument(
-        "labels", type=Path, help="its mask: file, or folder of sections"
+        "image", type=Path, help="image: file, or folder or pattern of several images"
+    )
+    parser.add_argument(
+        "labels", type=Path, help="its mask: file, or folder; files are paired by name"
+    )
+    parser.add_argument(
+        "--val-image", type=Path, help="other images to judge by; nothing is held out"
+    )
+    parser.add_argument("--val-labels", type=Path, help="their masks")
+    parser.add_argument(
+        "--as-stack",
+        action="store_true",
+        help="take the files of each folder as the sections of one stack",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="list the pairs and why, do not train"
     )
     parser.add_argument("--run", type=Path, required=True, help="folder for the run")
     parser.add_argument(
@@ -102,13 +116,16 @@ def _train(given: argparse.Namespace) -> int:
     chosen = flags.chosen(given, TrainingConfig)
     check_budget(chosen)
     config = training_config(chosen, given.run if given.resume else None)
-    image = _open(given.image, given, axes=given.axes)
-    labels = _open(given.labels, given, axes=image.section_axes if given.axes else None)
+    pairs = inputs.open_pairs(given, given.image, given.labels)
+    held_out = inputs.open_held_out(given)
+    if given.dry_run:
+        return 0
     with stop_on_interrupt() as stop:
         events = train_events(
-            [(image, labels)],
+            pairs,
             config,
             run=given.run,
+            held_out=held_out,
             resume=given.resume,
             overwrite=given.overwrite,
             should_stop=stop.is_set,
@@ -141,8 +158,7 @@ def _preview(given: argparse.Namespace) -> int:
     from napari_unet.data import write_stack
     from napari_unet.training import preview_patches
 
-    image = _open(given.image, given, axes=given.axes)
-    labels = _open(given.labels, given, axes=image.section_axes if given.axes else None)
+    image, labels = inputs.open_pair(given, given.image, given.labels)
     chosen = flags.chosen(given, TrainingConfig)
     grey, mask = preview_patches(image, labels, given.patches, **chosen)
     for name, patches, axes in (("image", grey, "ZCYX"), ("labels", mask, "ZYX")):
@@ -164,8 +180,12 @@ def _preview(given: argparse.Namespace) -> int:
 def _add_predict(commands: Any) -> None:
     parser = flags.command(commands, "predict", _predict, "predict images with a model")
     parser.add_argument("model", type=Path, help=MODEL)
+    parser.add_argument("input", type=Path, nargs="+", help="images: files, or folders")
     parser.add_argument(
-        "input", type=Path, nargs="+", help="images: files, or folders of sections"
+        "--as-stack",
+        action=argparse.BooleanOptionalAction,
+        help="take the files of a folder as the sections of one stack, or each alone "
+        "(default: alone if the model was trained on several images)",
     )
     parser.add_argument(
         "--out",
@@ -192,6 +212,7 @@ def _predict(given: argparse.Namespace) -> int:
 
     config = PredictionConfig.from_dict(flags.chosen(given, PredictionConfig))
     model = Model.load(given.model)
+    given.input = inputs.each_file(given, model)
     _refuse_same_output(given)
     failed = 0
     with stop_on_interrupt() as stop:
@@ -220,7 +241,7 @@ def _predict_one(
 
     events = predict_to_files(
         model,
-        _open(path, given, axes=given.axes),
+        inputs.open_one(path, given, axes=given.axes),
         given.out,
         config,
         probabilities=given.probabilities,
@@ -254,10 +275,21 @@ def _refuse_same_output(given: argparse.Namespace) -> None:
 def _add_evaluate(commands: Any) -> None:
     parser = flags.command(commands, "evaluate", _evaluate, "score a prediction")
     parser.add_argument(
-        "prediction", type=Path, help="labels in mask values, or probabilities"
+        "prediction",
+        type=Path,
+        help="labels in mask values, or probabilities; or a folder of them",
     )
-    parser.add_argument("truth", type=Path, help="the mask it should equal")
-    parser.add_argument("--ignore", type=int, help="mask value that is not scored")
+    parser.add_argument(
+        "truth", type=Path, help="the mask it should equal; of a folder, paired by name"
+    )
+    parser.add_argument(
+        "--as-stack",
+        action="store_true",
+        help="take the files of each folder as the sections of one stack",
+    )
+    parser.add_argument(
+        "--ignore", help="mask values that are not scored, such as 254,255"
+    )
     parser.add_argument(
         "--cell-value", type=int, help="mask value of cells (default: the highest)"
     )
@@ -291,13 +323,8 @@ def _add_evaluate(commands: Any) -> None:
 def _evaluate(given: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from napari_unet.data import open_stack
-
-    truth = _open(given.truth, given)
-    prediction = open_stack(given.prediction)
-    if prediction.n_sections != truth.n_sections:
-        prediction = _select(prediction, given)
-    scores = _scores(given, prediction, truth)
+    predictions, truths = inputs.open_results(given)
+    scores = _scores(given, predictions, truths)
     if given.json:
         _write(json.dumps(scores.to_dict()))
     elif not given.quiet:
@@ -305,7 +332,9 @@ def _evaluate(given: argparse.Namespace) -> int:
     return 0
 
 
-def _scores(given: argparse.Namespace, prediction: Stack, truth: Stack) -> Report:
+def _scores(
+    given: argparse.Namespace, prediction: list[Stack], truth: list[Stack]
+) -> Report:
     from napari_unet.evaluation import (
         evaluate,
         evaluate_objects,
@@ -376,7 +405,7 @@ def _facts(path: Path, given: argparse.Namespace) -> dict[str, Any]:
     is_run = (path / "config.json").exists() or (path / MODEL_FILE).exists()
     if is_run or path.suffix == ".safetensors":
         return read_info(path)
-    stack = _open(path, given, axes=given.axes)
+    stack = inputs.open_one(path, given, axes=given.axes)
     return {
         "name": stack.name,
         "axes": stack.axes,
@@ -446,20 +475,6 @@ def _demo(given: argparse.Namespace) -> int:
 
 
 # -- what the commands share ---------------------------------------------------------
-
-
-def _open(path: Path, given: argparse.Namespace, axes: str | None = None) -> Stack:
-    from napari_unet.data import open_stack
-
-    stack = open_stack(path, axes=axes)
-    if not given.quiet:
-        for remark in stack.remarks:
-            _complain(f"{path}: {remark}")
-    return _select(stack, given)
-
-
-def _select(stack: Stack, given: argparse.Namespace) -> Stack:
-    return stack.select(given.sections) if given.sections else stack
 
 
 def _face(given: argparse.Namespace) -> Face:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from dataclasses import dataclass, field, fields
-from typing import Any, Self, get_type_hints
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Self, get_origin, get_type_hints
 
 from napari_unet.errors import ConfigError
 from napari_unet.presets import AUGMENTATIONS, PRESETS
@@ -38,6 +38,8 @@ class Option:
         Words to choose from, where others are allowed too.
     optional : bool
         Whether ``None`` is allowed.
+    many : bool
+        Whether it is a list, of any length, of such values.
     """
 
     name: str
@@ -49,10 +51,15 @@ class Option:
     choices: tuple[str, ...] = ()
     suggestions: tuple[str, ...] = ()
     optional: bool = False
+    many: bool = False
 
     def check(self, value: Any) -> None:
         """Raise `ConfigError` unless `value` is one this option allows."""
         if value is None and self.optional:
+            return
+        if self.many:
+            for each in value:
+                replace(self, many=False).check(each)
             return
         accepted: tuple[type, ...] = (
             (int, float) if self.type is float else (self.type,)
@@ -125,13 +132,15 @@ def options(config: type[Config] | Config) -> list[Option]:
     hints = get_type_hints(config if isinstance(config, type) else type(config))
     found = []
     for each in fields(config):
-        members = getattr(hints[each.name], "__args__", (hints[each.name],))
+        hint = hints[each.name]
+        members = getattr(hint, "__args__", (hint,))
         found.append(
             Option(
                 name=each.name,
                 type=members[0],
                 default=each.default,
                 optional=type(None) in members,
+                many=get_origin(hint) is tuple,
                 **each.metadata,
             )
         )
@@ -144,11 +153,17 @@ class Config:
 
     def __post_init__(self) -> None:
         for each in options(self):
+            if each.many:
+                given = whole_numbers(getattr(self, each.name), each.name)
+                object.__setattr__(self, each.name, given)
             each.check(getattr(self, each.name))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options as plain values that JSON can hold."""
-        return dataclasses.asdict(self)
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(self).items()
+        }
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -279,11 +294,23 @@ class TrainingConfig(ComputeConfig):
         choices=("classes", "regression"),
     )
     seed: int = option(0, "Start of all random numbers.", minimum=0, maximum=2**31 - 1)
-    ignore: int | None = option(
-        None, "Mask value that is neither trained nor scored.", minimum=-(2**31)
+    ignore: tuple[int, ...] = option(
+        (),
+        "Mask values that are neither trained nor scored, such as 254,255.",
+        minimum=-(2**31),
     )
     zero_is_unlabelled: bool = option(
         False, "Whether mask value 0 means not annotated (scribbles)."
+    )
+    objects: str = option(
+        "no",
+        "What the numbers of objects become: no, as they are no numbers; foreground; "
+        "foreground with a border, which keeps touching objects apart; or for "
+        "regression the distance to the border in pixels.",
+        choices=("no", "foreground", "border", "distance"),
+    )
+    border_width: int = option(
+        2, "Pixels from the edge of an object that are border.", minimum=1, maximum=64
     )
     network: str = _same(NetworkConfig, "name")
     depth: int | None = _own(NetworkConfig, "depth")
@@ -504,6 +531,12 @@ class TrainingConfig(ComputeConfig):
                 f"The loss is {self.loss} and the task {self.task}, which do not go "
                 "together: mse and mae are losses of regression, the others of classes."
             )
+        if self.regresses != (self.objects == "distance") and self.objects != "no":
+            raise ConfigError(
+                f"objects is {self.objects} and the task {self.task}, which do not go "
+                "together: distance is for regression, foreground and border for "
+                "classes."
+            )
         if self.steps_per_epoch and not self.epochs:
             raise ConfigError(
                 f"steps_per_epoch is {self.steps_per_epoch}, but there are no epochs: "
@@ -553,6 +586,30 @@ class PredictionConfig(ObjectConfig, ComputeConfig):
         "it by memory.",
         minimum=16,
     )
+
+
+def whole_numbers(given: Any, name: str) -> tuple[int, ...]:
+    """Read ``"254,255"``, a number, several or nothing as a tuple of numbers.
+
+    Raises
+    ------
+    ConfigError
+        If there is anything else in it; the message calls the option `name`.
+    """
+    if given is None:
+        return ()
+    parts = (given,) if isinstance(given, int) else given
+    try:
+        if isinstance(given, str):
+            parts = re.findall(r"[^,;\s]+", given)
+        numbers = [int(part) if isinstance(part, str) else part for part in parts]
+        if any(not isinstance(each, int) or isinstance(each, bool) for each in numbers):
+            raise TypeError
+    except (TypeError, ValueError):
+        raise ConfigError(
+            f"{name} is {given!r}, but it must be whole numbers, such as 254,255."
+        ) from None
+    return tuple(dict.fromkeys(numbers))
 
 
 def seconds(budget: str | float) -> float:

@@ -52,9 +52,11 @@ def add_options(parser: argparse.ArgumentParser, config: type[Config]) -> None:
     group = parser.add_argument_group("options")
     for each in options(config):
         how: dict[str, Any] = {"help": each.help, "default": argparse.SUPPRESS}
-        if each.default is not None:
+        if each.default not in (None, ()):
             how["help"] += f" (default: {each.default})"
-        if each.type is bool:
+        if each.many:
+            how["metavar"] = "VALUES"
+        elif each.type is bool:
             how["action"] = argparse.BooleanOptionalAction
         else:
             how["type"] = each.type

@@ -80,7 +80,7 @@ def test_a_mask_of_another_type_has_the_same_classes():
 
 
 def test_ignored_values_are_no_class():
-    classes, counts = find_classes(mask_stack([0, 1, 2, 9]), ignore=9)
+    classes, counts = find_classes(mask_stack([0, 1, 2, 9]), ignore=(9,))
     assert (classes.values, classes.ignore, counts[9]) == ((0, 1, 2), (9,), 1)
     assert classes.encode(np.array([9, 2], np.uint8)).tolist() == [IGNORE, 2]
 
@@ -93,13 +93,13 @@ def test_zero_may_mean_not_annotated():
 
 
 def test_an_ignored_value_that_does_not_occur_is_kept():
-    classes, _ = find_classes(mask_stack([0, 1]), ignore=255)
+    classes, _ = find_classes(mask_stack([0, 1]), ignore=(255,))
     assert classes.ignore == (255,)
 
 
 def test_an_ignored_value_the_type_cannot_hold_is_refused():
     with pytest.raises(MaskError, match="-1"):
-        find_classes(mask_stack([0, 1]), ignore=-1)
+        find_classes(mask_stack([0, 1]), ignore=(-1,))
 
 
 def test_an_unknown_value_is_named_with_its_count():
@@ -140,7 +140,7 @@ def test_sixty_four_values_are_a_mask_and_sixty_five_are_not():
     assert find_classes(mask_stack(range(64)))[0].n == 64
     with pytest.raises(MaskError, match=r"65 values.*0 \(1\.5 %\).*JPEG"):
         find_classes(mask_stack(range(65)))
-    assert find_classes(mask_stack(range(65)), ignore=64)[0].n == 64
+    assert find_classes(mask_stack(range(65)), ignore=(64,))[0].n == 64
 
 
 def test_counting_ends_where_it_cannot_be_a_mask():

@@ -49,7 +49,7 @@ def test_forms_enter_every_default(config: type, qtbot: QtBot) -> None:
 
 def test_forms_take_values_back(qtbot: QtBot) -> None:
     config = TrainingConfig(
-        steps=7, device="cpu", flip=False, width=8, dropout=0.5, ignore=-1
+        steps=7, device="cpu", flip=False, width=8, dropout=0.5, ignore=(-1, 255)
     )
     form = OptionsForm(options(TrainingConfig))
     qtbot.addWidget(form)

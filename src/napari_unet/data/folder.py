@@ -108,6 +108,32 @@ def open_png(path: Path) -> Stack:
     )
 
 
+def open_jpeg(path: Path) -> Stack:
+    """Open a JPEG file: an image, never a mask.
+
+    Raises
+    ------
+    StackFormatError
+        If it is damaged or holds colours for print.
+    """
+    from PIL import Image
+
+    with as_format_error(path), Image.open(path) as image:
+        mode, (width, height) = image.mode, image.size
+    if mode not in ("L", "RGB"):
+        raise StackFormatError(
+            f"{path} is a JPEG of the kind {mode}, but grey and RGB are read. Convert "
+            "it to RGB first."
+        )
+    shape = (height, width) if mode == "L" else (height, width, 3)
+    return Stack(
+        _Pillow(path, shape, 0, np.dtype(np.uint8)),
+        "YX" if mode == "L" else "YXC",
+        name=stem(path),
+        source=path,
+    )
+
+
 def natural_key(name: str) -> list[tuple[int, int, str]]:
     """Sort key under which ``"z2"`` comes before ``"z10"``."""
     parts = re.split(r"([0-9]+)", name.lower())
@@ -154,6 +180,16 @@ class _Files(Lazy):
 
     def _decode(self, number: int) -> NDArray[Any]:
         return np.array(_open_section(self._files[number]))
+
+
+class _Pillow(Lazy):
+    """One block: the image, as Pillow reads it."""
+
+    def _decode(self, number: int) -> NDArray[Any]:
+        from PIL import Image
+
+        with Image.open(self._path) as image:
+            return np.asarray(image)
 
 
 class _Png(Lazy):

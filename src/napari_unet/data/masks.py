@@ -11,6 +11,8 @@ from napari_unet.data.classes import IGNORE, MAX_CLASSES, Classes, share
 from napari_unet.errors import MaskError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from numpy.typing import NDArray
 
     from napari_unet.data.stack import Stack
@@ -29,7 +31,10 @@ _COUNTED = 4096  # distinct values after which counting stops: no mask has as ma
 
 
 def find_classes(
-    *masks: Stack, ignore: int | None = None, zero_is_unlabelled: bool = False
+    *masks: Stack,
+    ignore: Collection[int] = (),
+    zero_is_unlabelled: bool = False,
+    names: Mapping[int, str] | None = None,
 ) -> tuple[Classes, dict[int, int]]:
     """Find the classes of masks by their values, reading one section at a time.
 
@@ -37,10 +42,12 @@ def find_classes(
     ----------
     *masks : Stack
         The masks, one value per pixel; the classes are those of all together.
-    ignore : int, optional
-        A mask value that means "not annotated".
+    ignore : collection of int
+        Mask values that mean "not annotated".
     zero_is_unlabelled : bool
         Whether 0 means "not annotated", as in scribbles, instead of being a class.
+    names : mapping of int to str, optional
+        The names of some of the values.
 
     Returns
     -------
@@ -61,17 +68,26 @@ def find_classes(
         counts += count_values(labels)
         if len(counts) > _COUNTED:
             break
-    ignored = {ignore} - {None} | ({0} if zero_is_unlabelled else set())
+    ignored = {*ignore} | ({0} if zero_is_unlabelled else set())
     values = sorted(set(counts) - ignored)
     label = masks[0].label + (f" and {len(masks) - 1} more" if len(masks) > 1 else "")
     if len(values) < 2:
         raise MaskError(_too_few(label, values, counts, zero_is_unlabelled))
     if len(values) > MAX_CLASSES:
         raise MaskError(too_many_values(label, counts))
-    kept = tuple(sorted(each for each in ignored if each is not None))
-    dtype = np.result_type(*(each.dtype for each in masks)).name
-    classes = Classes(tuple(values), ignore=kept, dtype=dtype)
+    classes = Classes(
+        tuple(values),
+        tuple((names or {}).get(value) or value_name(value) for value in values),
+        ignore=tuple(sorted(ignored)),
+        dtype=np.result_type(*(each.dtype for each in masks)).name,
+    )
     return classes, {value: counts[value] for value in sorted(counts)}
+
+
+def value_name(value: int) -> str:
+    """Return what to call a value: itself, or the colour that it stands for."""
+    is_colour = value >> 24 == 1
+    return f"#{value & 0xFFFFFF:06x}" if is_colour else str(value)
 
 
 def _check_one_value(labels: Stack) -> None:
@@ -185,7 +201,8 @@ def too_many_values(label: str, counts: Counter[int]) -> str:
     return (
         f"{label} holds {number} values, but a mask has at most {MAX_CLASSES}; "
         f"the most common are {common}. It looks like the image itself, like one "
-        "number per object, or like a mask damaged by smoothing or JPEG. Choose the "
-        "mask, make numbered objects one class (mask > 0), or threshold a damaged mask "
-        "and save it as TIFF or PNG."
+        "number per object, or like a mask damaged by smoothing or JPEG. If it numbers "
+        'objects, say what they become (--objects border, objects="border"; or '
+        "foreground); otherwise choose the mask, or threshold a damaged one and save "
+        "it as TIFF or PNG."
     )

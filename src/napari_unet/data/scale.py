@@ -12,7 +12,7 @@ from napari_unet.data.classes import IGNORE
 from napari_unet.errors import MaskError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from numpy.typing import NDArray
 
@@ -101,7 +101,7 @@ def is_annotated(values: NDArray[Any], ignore: tuple[int, ...]) -> NDArray[np.bo
 
 
 def find_scale(
-    *targets: Stack, ignore: int | None = None, zero_is_unlabelled: bool = False
+    *targets: Stack, ignore: Collection[int] = (), zero_is_unlabelled: bool = False
 ) -> Scale:
     """Measure mean and standard deviation of targets, reading section by section.
 
@@ -109,8 +109,8 @@ def find_scale(
     ----------
     *targets : Stack
         One value per pixel, of any type; NaN and infinity are not annotated.
-    ignore : int, optional
-        A value that means "not annotated".
+    ignore : collection of int
+        Values that mean "not annotated".
     zero_is_unlabelled : bool
         Whether 0 means "not annotated".
 
@@ -119,8 +119,7 @@ def find_scale(
     MaskError
         If nothing is annotated, or all of it with one value.
     """
-    ignored = {ignore} - {None} | ({0} if zero_is_unlabelled else set())
-    kept = tuple(sorted(each for each in ignored if each is not None))
+    kept = tuple(sorted({*ignore} | ({0} if zero_is_unlabelled else set())))
     moments = Moments()
     for target in targets:
         if target.n_channels != 1:

@@ -364,8 +364,8 @@ def open_stack(path: str | Path, *, axes: str | None = None) -> Stack:
     Parameters
     ----------
     path : str or Path
-        A TIFF (plain, ImageJ, OME, MetaMorph), PNG or NPY file, or a folder of TIFF or
-        PNG files of one size, which are its sections in natural order.
+        A TIFF (plain, ImageJ, OME, MetaMorph), PNG, JPEG or NPY file, or a folder of
+        TIFF or PNG files of one size, which are its sections in natural order.
     axes : str or None
         Overrules the axes the file states, one letter per dimension.
 
@@ -396,6 +396,10 @@ def open_stack(path: str | Path, *, axes: str | None = None) -> Stack:
         from napari_unet.data.folder import open_png
 
         stack = open_png(path)
+    elif path.suffix.lower() in (".jpg", ".jpeg"):
+        from napari_unet.data.folder import open_jpeg
+
+        stack = open_jpeg(path)
     else:
         from napari_unet.data.tiff import open_tiff
 

@@ -68,7 +68,7 @@ def open_tiff(path: Path, axes: str | None = None, *, decode: bool = True) -> St
 def stem(path: Path) -> str:
     """Return the name of a file without ``.tif`` or ``.ome.tif``."""
     name = path.name
-    for ending in (".tif", ".tiff", ".png", ".npy", ".stk", ".ome"):
+    for ending in (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".npy", ".stk", ".ome"):
         if name.lower().endswith(ending):
             name = name[: -len(ending)]
     return name

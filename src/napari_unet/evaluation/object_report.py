@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.config import whole_numbers
 from napari_unet.data.masks import check_pair
 from napari_unet.evaluation.layout import figure, heading, plain_text
 from napari_unet.evaluation.objects import ObjectScores, score_objects
-from napari_unet.evaluation.pairing import named_stack
+from napari_unet.evaluation.pairing import (
+    check_counts,
+    named_stacks,
+    overall_name,
+    overall_shape,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
@@ -94,11 +101,11 @@ def _matches_table(scores: ObjectScores) -> Table:
 
 
 def evaluate_objects(
-    prediction: Stack | str | Path | ArrayLike,
-    truth: Stack | str | Path | ArrayLike,
+    prediction: Stack | str | Path | ArrayLike | Sequence[Stack | str | Path],
+    truth: Stack | str | Path | ArrayLike | Sequence[Stack | str | Path],
     *,
     dims: int = 2,
-    ignore: int | None = None,
+    ignore: int | str | Iterable[int] | None = None,
 ) -> ObjectEvaluation:
     """Score predicted objects against the true ones.
 
@@ -110,9 +117,9 @@ def evaluate_objects(
     dims : int
         2 where each section has its own objects, 3 where they go through the sections
         of a volume, which is then held in memory.
-    ignore : int, optional
-        Number in the truth of pixels that are not scored; what was predicted there does
-        not count.
+    ignore : int or several, optional
+        Numbers in the truth of pixels that are not scored; what was predicted there
+        does not count.
 
     Raises
     ------
@@ -127,15 +134,21 @@ def evaluate_objects(
     >>> evaluate_objects(truth, truth).objects.mean_ap
     1.0
     """
-    prediction = named_stack(prediction, "The prediction")
-    truth = named_stack(truth, "The truth")
-    check_pair(truth, prediction)
-    pairs = zip(_images(prediction, dims), _images(truth, dims), strict=True)
-    scored = (_without(*pair, ignore) for pair in pairs)
+    predictions = named_stacks(prediction, "The prediction")
+    truths = named_stacks(truth, "The truth")
+    check_counts(predictions, truths)
+    ignored = whole_numbers(ignore, "ignore")
+    for pair in zip(truths, predictions, strict=True):
+        check_pair(*pair)
+    images = (
+        zip(_images(found, dims), _images(true, dims), strict=True)
+        for found, true in zip(predictions, truths, strict=True)
+    )
+    scored = (_without(*pair, ignored) for pair in chain.from_iterable(images))
     return ObjectEvaluation(
-        prediction=prediction.label,
-        truth=truth.label,
-        shape=(truth.n_sections, *truth.section_shape),
+        prediction=overall_name(predictions),
+        truth=overall_name(truths),
+        shape=overall_shape(truths),
         dims=dims,
         objects=score_objects(scored),
     )
@@ -147,9 +160,9 @@ def _images(stack: Stack, dims: int) -> Iterator[NDArray[Any]]:
 
 
 def _without(
-    prediction: NDArray[Any], truth: NDArray[Any], ignore: int | None
+    prediction: NDArray[Any], truth: NDArray[Any], ignored: tuple[int, ...]
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    if ignore is None:
+    if not ignored:
         return prediction, truth
-    scored = truth != ignore
+    scored = ~np.isin(truth, ignored)
     return prediction * scored, truth * scored

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.data.annotations import as_mask
 from napari_unet.data.classes import MAX_CLASSES, Classes
-from napari_unet.data.masks import check_pair, count_values, too_many_values
+from napari_unet.data.masks import (
+    check_pair,
+    count_values,
+    too_many_values,
+    value_name,
+)
 from napari_unet.data.stack import Stack, as_stack
 from napari_unet.errors import MaskError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Collection, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -70,7 +77,38 @@ def named_stack(given: Stack | str | Path | ArrayLike, name: str) -> Stack:
     return given if isinstance(given, Stack) else as_stack(given, name=name)
 
 
-def pair_up(prediction: Stack, truth: Stack, ignore: int | None = None) -> Pair:
+def named_stacks(given: Any, name: str) -> list[Stack]:
+    """Make stacks of what was given; only a list of paths or stacks is several."""
+    several = isinstance(given, list | tuple) and all(
+        isinstance(each, Stack | str | Path) for each in given
+    )
+    return [named_stack(each, name) for each in (given if several else [given])]
+
+
+def check_counts(predictions: Sequence[Stack], truths: Sequence[Stack]) -> None:
+    """Raise `MaskError` unless there is a truth for each prediction."""
+    if len(predictions) != len(truths) or not truths:
+        raise MaskError(
+            f"There are {len(predictions)} predictions and {len(truths)} truths: give "
+            "two lists of the same length, in the same order."
+        )
+
+
+def overall_shape(stacks: Sequence[Stack]) -> tuple[int, int, int]:
+    """Return the sections of all stacks, and the most rows and columns of any."""
+    rows, columns = np.max([stack.section_shape for stack in stacks], axis=0).tolist()
+    return sum(stack.n_sections for stack in stacks), rows, columns
+
+
+def overall_name(stacks: Sequence[Stack]) -> str:
+    """Return what to call several stacks together."""
+    if len(stacks) == 1:
+        return stacks[0].label
+    first = stacks[0].source
+    return str(first.parent) if first else f"{stacks[0].label} and others"
+
+
+def pair_up(prediction: Stack, truth: Stack, ignore: Collection[int] = ()) -> Pair:
     """Find out what a prediction holds and which classes the two have together.
 
     Parameters
@@ -79,14 +117,15 @@ def pair_up(prediction: Stack, truth: Stack, ignore: int | None = None) -> Pair:
         Labels, or float probabilities; see `napari_unet.evaluation.evaluate`.
     truth : Stack
         Mask of the same sections.
-    ignore : int, optional
-        Mask value of pixels that are not scored.
+    ignore : collection of int
+        Mask values of pixels that are not scored.
 
     Raises
     ------
     MaskError
         When the two do not fit together or one of them is not what it should be.
     """
+    truth = as_mask(truth)
     check_pair(prediction, truth)
     in_truth = _mask_values(truth, ignore)
     channels: tuple[int, ...] | None = None
@@ -97,13 +136,44 @@ def pair_up(prediction: Stack, truth: Stack, ignore: int | None = None) -> Pair:
     names = _channel_names(prediction, channels)
     classes = Classes(
         tuple(values),
-        names=tuple(names.get(value, str(value)) for value in values),
-        ignore=() if ignore is None else (ignore,),
+        names=tuple(names.get(value, value_name(value)) for value in values),
+        ignore=tuple(ignore),
         dtype="int64",
     )
     if channels is not None:
         channels = tuple(values.index(value) for value in channels)
     return Pair(prediction, truth, classes, channels)
+
+
+def pair_up_all(
+    predictions: Sequence[Stack], truths: Sequence[Stack], ignore: Collection[int] = ()
+) -> list[Pair]:
+    """Pair up several predictions and truths, with the classes of all together."""
+    pairs = [
+        pair_up(prediction, truth, ignore)
+        for prediction, truth in zip(predictions, truths, strict=True)
+    ]
+    names = {
+        value: name
+        for pair in pairs
+        for value, name in zip(pair.classes.values, pair.classes.names, strict=True)
+    }
+    values = tuple(sorted(names))
+    classes = Classes(
+        values,
+        tuple(names[value] for value in values),
+        ignore=tuple(ignore),
+        dtype="int64",
+    )
+    return [_with_classes(pair, classes) for pair in pairs]
+
+
+def _with_classes(pair: Pair, classes: Classes) -> Pair:
+    if pair.channels is None:
+        return replace(pair, classes=classes)
+    values = [pair.classes.values[channel] for channel in pair.channels]
+    channels = tuple(classes.values.index(value) for value in values)
+    return replace(pair, classes=classes, channels=channels)
 
 
 def _holds_probabilities(prediction: Stack) -> bool:
@@ -160,10 +230,10 @@ def _per_class(section: NDArray[Any]) -> NDArray[Any]:
     return section if len(section) > 1 else np.concatenate([1 - section, section])
 
 
-def _mask_values(stack: Stack, ignore: int | None) -> set[int]:
-    """Return the values that a mask holds, without the ignored one."""
+def _mask_values(stack: Stack, ignore: Collection[int]) -> set[int]:
+    """Return the values that a mask holds, without the ignored ones."""
     counts = count_values(stack)
-    values = set(counts) - {ignore}
+    values = set(counts) - set(ignore)
     if len(values) > MAX_CLASSES:
         raise MaskError(too_many_values(stack.label, counts))
     return values

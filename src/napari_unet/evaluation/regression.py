@@ -8,14 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.config import whole_numbers
 from napari_unet.data.masks import check_pair
 from napari_unet.data.scale import Moments, is_annotated
 from napari_unet.errors import MaskError
 from napari_unet.evaluation.layout import figure, heading, plain_text
-from napari_unet.evaluation.pairing import named_stack
+from napari_unet.evaluation.pairing import (
+    check_counts,
+    named_stacks,
+    overall_name,
+    overall_shape,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
@@ -148,10 +154,10 @@ class RegressionEvaluation:
 
 
 def evaluate_regression(
-    prediction: Stack | str | Path | ArrayLike,
-    truth: Stack | str | Path | ArrayLike,
+    prediction: Stack | str | Path | ArrayLike | Sequence[Stack | str | Path],
+    truth: Stack | str | Path | ArrayLike | Sequence[Stack | str | Path],
     *,
-    ignore: int | None = None,
+    ignore: int | str | Iterable[int] | None = None,
 ) -> RegressionEvaluation:
     """Score a stack of predicted values against the true ones.
 
@@ -159,8 +165,8 @@ def evaluate_regression(
     ----------
     prediction, truth : Stack, str, Path or array
         One value per pixel, of any type. An array is one section, YX, or several, ZYX.
-    ignore : int, optional
-        Value of the truth that is not scored, besides NaN and infinity.
+    ignore : int or several, optional
+        Values of the truth that are not scored, besides NaN and infinity.
 
     Raises
     ------
@@ -169,17 +175,21 @@ def evaluate_regression(
     StackFormatError
         When a file cannot be read, or the axes of an array cannot be told.
     """
-    prediction = named_stack(prediction, "The prediction")
-    truth = named_stack(truth, "The truth")
-    check_pair(truth, prediction)
-    check_pair(prediction, truth)
+    predictions = named_stacks(prediction, "The prediction")
+    truths = named_stacks(truth, "The truth")
+    check_counts(predictions, truths)
+    for found, true in zip(predictions, truths, strict=True):
+        check_pair(true, found)
+        check_pair(found, true)
     pairs = (
-        (prediction.section(index)[0], truth.section(index)[0])
-        for index in range(truth.n_sections)
+        (found.section(index)[0], true.section(index)[0])
+        for found, true in zip(predictions, truths, strict=True)
+        for index in range(true.n_sections)
     )
+    ignored = whole_numbers(ignore, "ignore")
     return RegressionEvaluation(
-        prediction=prediction.label,
-        truth=truth.label,
-        shape=(truth.n_sections, *truth.section_shape),
-        regression=score_regression(pairs, () if ignore is None else (ignore,)),
+        prediction=overall_name(predictions),
+        truth=overall_name(truths),
+        shape=overall_shape(truths),
+        regression=score_regression(pairs, ignored),
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.config import whole_numbers
 from napari_unet.data.classes import IGNORE
 from napari_unet.errors import MaskError
 from napari_unet.evaluation.auc import area_under_curve, count_shares
@@ -21,9 +22,16 @@ from napari_unet.evaluation.overlap import (
     count_confusion,
     overlap_scores,
 )
-from napari_unet.evaluation.pairing import named_stack, pair_up
+from napari_unet.evaluation.pairing import (
+    check_counts,
+    named_stacks,
+    overall_name,
+    overall_shape,
+    pair_up_all,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
@@ -43,7 +51,7 @@ class Evaluation:
     prediction, truth : str
         What was compared: file, layer or array.
     shape : (int, int, int)
-        Sections, rows and columns.
+        Sections, and the most rows and columns of any.
     overlap : OverlapScores
         Overlap per class and over all.
     membranes : MembraneScores or None
@@ -144,14 +152,14 @@ def _membrane_table(scores: MembraneScores, cell_value: int | None) -> Table:
 
 
 def evaluate(
-    prediction: Stack | str | Path | ArrayLike,
-    truth: Stack | str | Path | ArrayLike,
+    prediction: Stack | str | Path | ArrayLike | Sequence[Stack | str | Path],
+    truth: Stack | str | Path | ArrayLike | Sequence[Stack | str | Path],
     *,
-    ignore: int | None = None,
+    ignore: int | str | Iterable[int] | None = None,
     membranes: bool | None = None,
     cell_value: int | None = None,
 ) -> Evaluation:
-    """Score a predicted stack against the truth, section by section.
+    """Score a predicted stack, or several together, section by section.
 
     Parameters
     ----------
@@ -161,9 +169,9 @@ def evaluate(
         P(cell) without channels, for two classes. An array is one section, YX, or
         several, ZYX; give others as a `Stack`: ``Stack(array, "ZCYX")``.
     truth : Stack, str, Path or array
-        Mask of the same sections.
-    ignore : int, optional
-        Mask value of pixels that are not scored. They count as "not cell" for the
+        Mask of the same sections. Both may be lists, of stacks of any sizes.
+    ignore : int or several, optional
+        Mask values of pixels that are not scored. They count as "not cell" for the
         objects of `membranes`.
     membranes : bool, optional
         Whether to compute the Rand and information scores. By default when there are
@@ -184,12 +192,13 @@ def evaluate(
     >>> evaluate(truth, truth).overlap.mean_iou
     1.0
     """
-    prediction = named_stack(prediction, "The prediction")
-    truth = named_stack(truth, "The truth")
-    pair = pair_up(prediction, truth, ignore)
-    classes = pair.classes
+    predictions = named_stacks(prediction, "The prediction")
+    truths = named_stacks(truth, "The truth")
+    check_counts(predictions, truths)
+    pairs = pair_up_all(predictions, truths, whole_numbers(ignore, "ignore"))
+    classes = pairs[0].classes
     confusion = np.zeros((classes.n, classes.n), dtype=np.int64)
-    for index in range(truth.n_sections):
+    for pair, index in _sections(pairs):
         confusion += _count(pair, index)
     overlap = overlap_scores(confusion, classes.names)
     cell_value = classes.values[-1] if cell_value is None else cell_value
@@ -202,15 +211,19 @@ def evaluate(
     if membranes is None:
         membranes = classes.n == 2 and bool(confusion[cell].any())
     return Evaluation(
-        prediction=prediction.label,
-        truth=truth.label,
-        shape=(truth.n_sections, *truth.section_shape),
+        prediction=overall_name(predictions),
+        truth=overall_name(truths),
+        shape=overall_shape(truths),
         overlap=overlap,
-        membranes=_score_cells(pair, cell) if membranes else None,
+        membranes=_score_cells(pairs, cell) if membranes else None,
         cell_value=cell_value if membranes else None,
-        auc=_areas(pair) if pair.channels else None,
+        auc=_areas(pairs) if all(pair.channels for pair in pairs) else None,
         remarks=_remarks(confusion, classes.names),
     )
+
+
+def _sections(pairs: Sequence[Pair]) -> Iterator[tuple[Pair, int]]:
+    return ((pair, i) for pair in pairs for i in range(pair.truth.n_sections))
 
 
 def _count(pair: Pair, index: int) -> NDArray[np.int64]:
@@ -225,27 +238,27 @@ def _count(pair: Pair, index: int) -> NDArray[np.int64]:
     return count_confusion(labels, truth, pair.classes.n)
 
 
-def _areas(pair: Pair) -> dict[str, float | None]:
+def _areas(pairs: Sequence[Pair]) -> dict[str, float | None]:
     """Return the area under the ROC curve of each class against the others."""
-    counts = [np.zeros((2, 1), np.int64)] * pair.classes.n
-    for index in range(pair.truth.n_sections):
+    classes = pairs[0].classes
+    counts = [np.zeros((2, 1), np.int64)] * classes.n
+    for pair, index in _sections(pairs):
         truth = pair.truth_labels(index)
         scored = truth != IGNORE
-        for number in range(pair.classes.n):
+        for number in range(classes.n):
             shares = pair.probability(index, number)[scored]
             counts[number] = counts[number] + count_shares(
                 shares, truth[scored] == number
             )
-    return dict(zip(pair.classes.names, map(area_under_curve, counts), strict=True))
+    return dict(zip(classes.names, map(area_under_curve, counts), strict=True))
 
 
-def _score_cells(pair: Pair, cell: int) -> MembraneScores:
-    sections = range(pair.truth.n_sections)
+def _score_cells(pairs: Sequence[Pair], cell: int) -> MembraneScores:
     # Labels are the same at every threshold.
-    thresholds = THRESHOLDS if pair.channels else (0.5,)
+    thresholds = THRESHOLDS if any(pair.channels for pair in pairs) else (0.5,)
     return score_membranes(
-        (pair.probability(index, cell) for index in sections),
-        (pair.truth_labels(index) == cell for index in sections),
+        (pair.probability(index, cell) for pair, index in _sections(pairs)),
+        (pair.truth_labels(index) == cell for pair, index in _sections(pairs)),
         thresholds,
     )
 

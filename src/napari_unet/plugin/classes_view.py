@@ -8,7 +8,7 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 from superqt.utils import create_worker
 
-from napari_unet.data import find_classes
+from napari_unet.data.annotations import read_annotations
 from napari_unet.errors import UNetError
 from napari_unet.plugin.layers import stack_from_layer
 
@@ -57,9 +57,8 @@ class ClassesView(QWidget):
         self._say("Counting …")
         self._count()
 
-    def set_options(self, *, ignore: int | None, zero_is_unlabelled: bool) -> None:
-        """Count with other options from now on."""
-        options = {"ignore": ignore, "zero_is_unlabelled": zero_is_unlabelled}
+    def set_options(self, **options: Any) -> None:
+        """Count with other options of `read_annotations` from now on."""
         if options != self._options:
             self._options = options
             self._count()
@@ -134,7 +133,8 @@ def _count(
     stack: Stack, options: dict[str, Any], which: int
 ) -> tuple[int, Counted | UNetError]:
     try:
-        return which, find_classes(stack, **options)
+        found = read_annotations([stack], **options)
+        return which, (found.classes, found.counts)
     except UNetError as error:
         return which, error
 
@@ -142,7 +142,9 @@ def _count(
 def _meaning(classes: Classes, value: int) -> str:
     if value in classes.ignore:
         return "not annotated"
-    return f"class {classes.values.index(value)}"
+    index = classes.values.index(value)
+    name = classes.names[index]
+    return f"class {index}" + ("" if name == str(value) else f", {name}")
 
 
 def _swatch(colour: Any) -> QLabel:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QRegularExpression, Qt, Signal
+from qtpy.QtGui import QRegularExpressionValidator
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -97,8 +99,24 @@ class OptionalField(QWidget):
         number.valueChanged.connect(self.changed)
 
 
+class NumbersField(QLineEdit):
+    """Whole numbers, set off by commas."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        allowed = QRegularExpression(r"(\s*-?\d+\s*,?)*")
+        self.setValidator(QRegularExpressionValidator(allowed))
+        self.setPlaceholderText("none")
+
+    def numbers(self) -> list[int]:
+        """Return the numbers entered so far."""
+        return [int(each) for each in re.findall(r"-?\d+", self.text())]
+
+
 def make_field(option: Option) -> QWidget:
     """Make the input field that suits an option, with its default entered."""
+    if option.many:
+        return NumbersField()
     if option.choices or option.suggestions:
         box = QComboBox()
         words = option.choices or option.suggestions
@@ -121,6 +139,8 @@ def make_field(option: Option) -> QWidget:
 
 def field_value(field: QWidget) -> Any:
     """Return what is entered in a field of `make_field`."""
+    if isinstance(field, NumbersField):
+        return field.numbers()
     if isinstance(field, OptionalField):
         return field.number.value() if field.given.isChecked() else None
     if isinstance(field, QCheckBox):
@@ -133,7 +153,9 @@ def field_value(field: QWidget) -> Any:
 
 def set_field_value(field: QWidget, value: Any) -> None:
     """Enter in a field of `make_field` what `field_value` returns."""
-    if isinstance(field, OptionalField):
+    if isinstance(field, NumbersField):
+        field.setText(", ".join(map(str, value or ())))
+    elif isinstance(field, OptionalField):
         field.given.setChecked(value is not None)
         if value is not None:
             field.number.setValue(value)

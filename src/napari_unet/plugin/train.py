@@ -162,8 +162,9 @@ class TrainWidget(DockedWidget):
         self.labels.offer(*((Labels, Image) if self._regresses() else (Labels,)))
         self.classes.setVisible(not self._regresses())
         self._on_labels()
+        entered = self.advanced.values()
         self.classes.set_options(
-            ignore=self.advanced.values()["ignore"],
+            **{name: entered[name] for name in ("ignore", "objects", "border_width")},
             zero_is_unlabelled=self.zero.currentData(),
         )
 

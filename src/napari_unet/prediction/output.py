@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from napari_unet.config import PredictionConfig
 from napari_unet.data.stack import Stack, as_stack
+from napari_unet.data.tiff import stem
 from napari_unet.errors import ConfigError, OutputExistsError
 from napari_unet.events import Event, PredictionFinished
 from napari_unet.model import Model
@@ -18,7 +20,6 @@ from napari_unet.prediction.section_writer import AbandonedError, SectionWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -283,11 +284,7 @@ def check_probabilities(model: Model, *, wanted: bool) -> None:
 
 def output_path(name: str, folder: Path, kind: str) -> Path:
     """Return the file for a result, such as the labels, of an image of that name."""
-    stem = name or "prediction"
-    for ending in (".tiff", ".tif", ".png", ".npy", ".stk", ".ome"):
-        if stem.lower().endswith(ending):
-            stem = stem[: -len(ending)]
-    return folder / f"{stem}.{kind}.tif"
+    return folder / f"{stem(Path(name or 'prediction'))}.{kind}.tif"
 
 
 def check_absent(paths: list[Path], *, overwrite: bool) -> None:

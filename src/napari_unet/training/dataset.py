@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from skimage.measure import block_reduce
 
-from napari_unet.data.masks import IGNORE, Classes, check_pair, find_classes
+from napari_unet.data.annotations import distance_stack, read_annotations
+from napari_unet.data.masks import IGNORE, Classes, check_pair
 from napari_unet.data.normalisation import measure_normalisation
 from napari_unet.data.scale import Scale, find_scale
 from napari_unet.errors import TrainingError
@@ -112,24 +113,25 @@ class Dataset:
         config: TrainingConfig,
         held_out: Sequence[Pair] = (),
     ) -> None:
-        every = [*pairs, *held_out]
-        channels = _check_pairs(every)
-        self.config = config = complete_training(config, [image for image, _ in every])
-        self.target, self.counts = _find_target(
-            *(labels for _, labels in every), config=config
+        images = [image for image, _ in (*pairs, *held_out)]
+        self.config = config = complete_training(config, images)
+        masks, self.target, self.counts = _find_target(
+            [labels for _, labels in (*pairs, *held_out)], config
         )
+        every = list(zip(images, masks, strict=True))
+        channels = _check_pairs(every)
         self._names = [image.name or str(i) for i, (image, _) in enumerate(every)]
         self.network = network_config(config, channels, self.target.n)
         hashed = hashlib.sha256()
-        images = [_read(*pair, self.target, hashed, self.network) for pair in every]
+        sections = [_read(*pair, self.target, hashed, self.network) for pair in every]
         self.digest = hashed.hexdigest()
-        self.splits = self._split(images, len(held_out))
+        self.splits = self._split(sections, len(held_out))
         self.held_out = [
             _hold_out(image, split)
-            for image, split in zip(images, self.splits, strict=True)
+            for image, split in zip(sections, self.splits, strict=True)
             if split.validation
         ]
-        self._keep_training(images)
+        self._keep_training(sections)
 
     def describe_split(self) -> tuple[str, str]:
         """Say what trains and what is held out."""
@@ -251,17 +253,22 @@ class Dataset:
 
 
 def _find_target(
-    *labels: Stack, config: TrainingConfig
-) -> tuple[Classes | Scale, dict[int, int]]:
+    labels: Sequence[Stack], config: TrainingConfig
+) -> tuple[Sequence[Stack], Classes | Scale, dict[int, int]]:
+    """Return what is learnt of each image, and its classes or the scale of values."""
     how: dict[str, Any] = {
         "ignore": config.ignore,
         "zero_is_unlabelled": config.zero_is_unlabelled,
     }
-    return (
-        (find_scale(*labels, **how), {})
-        if config.regresses
-        else find_classes(*labels, **how)
+    if config.objects == "distance":
+        distances = [distance_stack(each, **how) for each in labels]
+        return distances, find_scale(*distances), {}
+    if config.regresses:
+        return labels, find_scale(*labels, **how), {}
+    found = read_annotations(
+        labels, objects=config.objects, border_width=config.border_width, **how
     )
+    return found.masks, found.classes, found.counts
 
 
 def step_seed(seed: int, step: int) -> int:

@@ -281,6 +281,7 @@ class Trainer:
             history={
                 "options": self.config.to_dict(),
                 "data": self.data.digest,
+                "images": len(self.pairs),
                 "step": self.progress.step,
                 "score": self.progress.best,
                 "init": self.transfer,

@@ -191,7 +191,7 @@ def describe_split(names: Sequence[str], splits: Sequence[Split]) -> tuple[str, 
         [name for name, split in zip(names, splits, strict=True) if getattr(split, use)]
         for use in ("training", "validation")
     ]
-    part_of = "part of " if set(parts[0]) & set(parts[1]) else ""
+    part_of = "part of " if any(s.training and s.validation for s in splits) else ""
     training, validation = (_count(part, part_of) for part in parts)
     return training, validation
 

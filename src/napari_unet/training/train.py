@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.config import TrainingConfig
+from napari_unet.data.matching import is_several, pair_folders
 from napari_unet.data.stack import Stack, as_stack
 from napari_unet.errors import ConfigError, MaskError, TrainingError
 from napari_unet.training.loop import Trainer
@@ -64,7 +65,9 @@ def train(
         normalised on its own.
     labels : array, Stack, str or Path, or a list of them
         The mask, one value per pixel: the image's shape without channels. Of a list
-        of images, the mask of each in the same order.
+        of images, the mask of each in the same order. The files of two folders are
+        paired by name, each an image of its own; ``open_stack(folder)`` makes one stack
+        of them.
     validation_image, validation_labels : like image and labels, optional
         Others to judge the model by; nothing else is held out then.
     budget : str or float, optional
@@ -158,6 +161,10 @@ def as_pairs(
 ) -> list[Pair]:
     """Open images and masks, one or a list of each, as pairs of stacks."""
     images, masks = _as_list(image), _as_list(labels)
+    if len(images) == len(masks) == 1 and all(map(_names_several, (*images, *masks))):
+        files = pair_folders(Path(images[0]), Path(masks[0]))
+        images = [pair.image for pair in files]
+        masks = [pair.mask for pair in files]
     if len(images) != len(masks) or not images:
         raise MaskError(
             f"There are {len(images)} images and {len(masks)} masks, but each image "
@@ -168,6 +175,10 @@ def as_pairs(
         stack = as_stack(one, axes=axes)
         pairs.append((stack, _as_labels(mask, stack, told=axes is not None)))
     return pairs
+
+
+def _names_several(given: Any) -> bool:
+    return isinstance(given, str | Path) and is_several(Path(given))
 
 
 def _as_list(given: Image | Sequence[Image]) -> list[Any]:
@@ -246,6 +257,8 @@ def training_config(given: dict[str, Any], resumed: Path | None) -> TrainingConf
     """
     if resumed is None:
         return TrainingConfig.from_dict(given)
+    asked = TrainingConfig.from_dict(given).to_dict()
+    given = {name: asked[name] for name in given}
     recorded: dict[str, Any] = RunFolder(resumed).config()["options"]
     changed = [
         f"{name} was {recorded.get(name)!r}, not {value!r}"

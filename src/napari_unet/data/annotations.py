@@ -1,0 +1,178 @@
+"""Masks as people have them: colours, numbered objects, several ignored values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_unet.data.class_file import read_class_files
+from napari_unet.data.masks import IGNORE, find_classes
+from napari_unet.data.targets import distance_to_border, with_border
+from napari_unet.errors import MaskError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from numpy.typing import NDArray
+
+    from napari_unet.data.classes import Classes
+    from napari_unet.data.stack import Stack
+
+ROLES = {0: "background", 1: "foreground", 2: "border"}
+"""What the values stand for that numbered objects become."""
+
+COLOUR = 1 << 24
+"""Added to 0xRRGGBB, so that no colour is taken for a grey value."""
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """Masks ready to train on.
+
+    Attributes
+    ----------
+    masks : list of Stack
+        One value per pixel, in `classes`.
+    classes : Classes
+    counts : dict of int to int
+        Pixels of each value.
+    """
+
+    masks: list[Stack]
+    classes: Classes
+    counts: dict[int, int]
+
+
+def read_annotations(
+    masks: Sequence[Stack],
+    *,
+    ignore: Collection[int] = (),
+    zero_is_unlabelled: bool = False,
+    objects: str = "no",
+    border_width: int = 2,
+) -> Annotations:
+    """Find out what masks mean.
+
+    A ``classes.yaml`` beside the masks names the classes and may add ignored values.
+
+    Parameters
+    ----------
+    masks : sequence of Stack
+    ignore : collection of int
+        Values that mean "not annotated".
+    zero_is_unlabelled : bool
+        Whether 0 means it too.
+    objects : {"no", "foreground", "border"}
+        What numbered objects become: nothing else; foreground (1); or foreground with
+        a class of its own (2) along the edge of each.
+    border_width : int
+        Width of that class in pixels.
+
+    Raises
+    ------
+    MaskError
+        If they are no masks, or a ``classes.yaml`` cannot be used.
+    """
+    names, also_ignored = read_class_files(masks)
+    ignored = {*ignore, *also_ignored}
+    plain = [as_mask(each) for each in masks]
+    if objects == "no":
+        classes, counts = find_classes(
+            *plain, ignore=ignored, zero_is_unlabelled=zero_is_unlabelled, names=names
+        )
+        return Annotations(plain, classes, counts)
+    if zero_is_unlabelled:
+        ignored |= {0}
+    width = border_width if objects == "border" else 0
+    plain = [_from_objects(each, ignored, width) for each in plain]
+    classes, counts = find_classes(*plain, ignore=(IGNORE,), names=ROLES)
+    if width and 1 not in counts:
+        raise MaskError(
+            f"With a border of {width} pixels nothing is left of the objects in "
+            f"{masks[0].label}. Choose a smaller border_width, or objects foreground."
+        )
+    return Annotations(plain, classes, counts)
+
+
+def as_mask(stack: Stack) -> Stack:
+    """Make one value per pixel of a mask in colours; leave any other as it is.
+
+    Grey ones keep their value; a colour becomes 0x1RRGGBB. Transparency is left out.
+
+    Raises
+    ------
+    MaskError
+        If it is a JPEG.
+    """
+    if stack.source and stack.source.suffix.lower() in (".jpg", ".jpeg"):
+        raise MaskError(
+            f"{stack.label} is a JPEG, which changes values near every edge, so it "
+            "holds other classes than were drawn. Use the mask it was made from, as "
+            "PNG or TIFF; or threshold it again and save it so."
+        )
+    if stack.dtype != np.uint8 or not 2 <= stack.n_channels <= 4:
+        return stack
+    mask = _map_sections(stack, _grey_or_colour, np.dtype(np.int32))
+    if np.asarray(mask.pixels).max() < COLOUR:
+        return replace(mask, pixels=np.asarray(mask.pixels).astype(np.uint8))
+    return mask
+
+
+def _grey_or_colour(section: NDArray[np.uint8]) -> NDArray[np.int32]:
+    colours = section[:3].astype(np.int32)
+    red, green, blue = colours if len(colours) == 3 else colours[[0, 0, 0]]
+    packed = COLOUR + (red << 16) + (green << 8) + blue
+    grey: NDArray[np.bool_] = (red == green) & (green == blue)
+    result: NDArray[np.int32] = np.where(grey, red, packed)
+    return result
+
+
+def distance_stack(
+    labels: Stack, *, ignore: Collection[int] = (), zero_is_unlabelled: bool = False
+) -> Stack:
+    """Return the distance of each pixel to the border of its object, as a target.
+
+    NaN where the object's number means "not annotated".
+    """
+    ignored = [*ignore, 0] if zero_is_unlabelled else [*ignore]
+
+    def depth(section: NDArray[Any]) -> NDArray[np.float32]:
+        unknown = np.isin(section[0], ignored)
+        found = distance_to_border(np.where(unknown, 0, section[0]))
+        found[unknown] = np.nan
+        return found
+
+    return _map_sections(as_mask(labels), depth, np.dtype(np.float32))
+
+
+def _from_objects(labels: Stack, ignored: Collection[int], width: int) -> Stack:
+    def roles(section: NDArray[Any]) -> NDArray[np.uint8]:
+        ids = section[0]
+        unknown = np.isin(ids, list(ignored))
+        found = with_border(np.where(unknown, 0, ids), width)
+        found[unknown] = IGNORE
+        return found
+
+    return _map_sections(labels, roles, np.dtype(np.uint8))
+
+
+def _map_sections(
+    stack: Stack,
+    function: Callable[[NDArray[Any]], NDArray[Any]],
+    dtype: np.dtype[Any],
+) -> Stack:
+    """Replace each section ``(C, Y, X)`` by what a function makes of it, (Y, X)."""
+    axes = "".join(a for a in stack.section_axes if a not in "YX") + "YX"
+    lengths = dict(zip(stack.axes, stack.shape, strict=True))
+    pixels = np.empty((stack.n_sections, *stack.section_shape), dtype)
+    for index in range(stack.n_sections):
+        pixels[index] = function(stack.section(index))
+    return replace(
+        stack,
+        pixels=pixels.reshape([lengths[axis] for axis in axes]),
+        axes=axes,
+        pixel_size={a: size for a, size in stack.pixel_size.items() if a in axes},
+        channel_names=(),
+    )
