@@ -258,7 +258,12 @@ def training_config(given: dict[str, Any], resumed: Path | None) -> TrainingConf
     if resumed is None:
         return TrainingConfig.from_dict(given)
     asked = TrainingConfig.from_dict(given).to_dict()
-    given = {name: asked[name] for name in given}
+    # What is left open now was filled in when the run was started.
+    given = {
+        name: asked[name]
+        for name in given
+        if name in _MAY_CHANGE or asked[name] not in (None, "auto")
+    }
     recorded: dict[str, Any] = RunFolder(resumed).config()["options"]
     changed = [
         f"{name} was {recorded.get(name)!r}, not {value!r}"
