@@ -19,11 +19,14 @@ from napari_unet.events import Event, StepDone
 from napari_unet.model import Model
 from napari_unet.networks import build_network, complete, measure_geometry
 from napari_unet.networks.compute import channels_last, fold_batch_norm
-from napari_unet.networks.family import FAMILY
+from napari_unet.networks.family import FAMILY, Member
+from napari_unet.networks.unet import UNet
 from napari_unet.prediction.engine import Predictor, predict_sections
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from napari_unet.networks.blocks import Level
 
 FP32 = ComputeConfig("cpu", "fp32")
 DEPTH, WIDTH = 2, 4
@@ -199,6 +202,32 @@ def test_tiles_equal_the_whole(name: str, shape: tuple[int, int]) -> None:
     for tile in (16, 75, 128):
         tiled = probabilities(name, image, tile)
         np.testing.assert_allclose(tiled, whole, rtol=0, atol=1e-5)
+
+
+class InstanceNormUNet(UNet):
+    """A network whose tiles cannot equal the whole."""
+
+    def encode(self, inputs: int, level: Level) -> nn.Module:
+        norm = nn.InstanceNorm2d(level.features)
+        return nn.Sequential(super().encode(inputs, level), norm)
+
+
+def test_tiles_of_what_is_inexact_are_blended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(FAMILY, "unet-instance", Member("", InstanceNormUNet))
+    assert not measure_geometry(small("unet-instance")).exact
+    image = np.random.default_rng(0).normal(size=(150, 203)).astype(np.float32)
+    whole = probabilities("unet-instance", image, 4096)
+    tiled = probabilities("unet-instance", image, 75)
+    np.testing.assert_allclose(tiled.sum(0), 1, atol=1e-5)
+    error = np.abs(tiled - whole)
+    assert 0 < error.mean() < 0.1 * whole.std()
+    # As large between tiles as anywhere: within tiles the outermost 4 pixels are cut.
+    plan = predictor("unet-instance").plan(image.shape, 75)
+    assert plan.blended
+    inner = {tile.core[1].start for tile in plan.tiles} - {0}
+    steps = np.abs(np.diff(tiled - whole, axis=2)).mean(axis=(0, 1))
+    assert inner
+    assert all(steps[column - 1] < 2 * steps.mean() for column in inner)
 
 
 @every_network

@@ -176,17 +176,17 @@ def test_sections_stream() -> None:
 def test_sections_that_are_done_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     alive, most = set[int](), 0
 
-    class Watched(engine._OpenImage):
-        def __init__(self, *arguments: Any) -> None:
+    class Watched(engine.OpenImage):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
             nonlocal most
-            super().__init__(*arguments)
+            super().__init__(*arguments, **options)
             alive.add(id(self))
             most = max(most, len(alive))
 
         def __del__(self) -> None:
             alive.discard(id(self))
 
-    monkeypatch.setattr(engine, "_OpenImage", Watched)
+    monkeypatch.setattr(engine, "OpenImage", Watched)
     stack = Stack(np.zeros((7, 512, 512), np.uint8), "ZYX")
     config = PredictionConfig("cpu", "fp32", tile=300)
     list(predict_events(model(), stack, config, lambda *section: None))

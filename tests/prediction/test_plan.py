@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -151,3 +153,67 @@ def test_what_is_not_padded_answers_for_the_centre_of_its_windows(
         assert span.first + crop <= span.start < span.stop <= span.last - crop
     assert (painted == 1).all()
     assert len({span.last - span.first for span in spans}) == 1
+
+
+@settings(deadline=None)
+@given(
+    length=st.integers(1, 700),
+    depth=st.integers(0, 5),
+    radius=st.integers(1, 120),
+    tile=st.integers(16, 900),
+    margin=st.integers(0, 9),
+    remainder=st.integers(0, 3),
+)
+def test_blended_tiles_overlap_on_the_grid_and_weigh_1_together(
+    length: int, depth: int, radius: int, tile: int, margin: int, remainder: int
+) -> None:
+    stride = 2**depth
+    plan = plan_tiles(
+        (length,), [stride], [radius], tile, [margin], [remainder], blended=True
+    )
+    sums = np.zeros(length)
+    for each in plan.tiles:
+        (span,) = each.spans
+        assert span.last - span.first == plan.window[0]
+        assert (span.first + margin) % stride == 0
+        assert (plan.window[0] - remainder) % stride == 0
+        assert span.first + margin <= span.start < span.stop <= span.last - margin
+        assert (each.weights > 0).all()
+        sums[each.core] += each.weights
+    np.testing.assert_allclose(sums, 1, atol=1e-6)
+    for one, other in itertools.pairwise(tile.spans[0] for tile in plan.tiles):
+        assert one.first < other.first
+        assert one.stop - other.start >= radius
+    smallest = 2 * rounded_up(radius + 2 * margin, stride) + remainder
+    assert plan.window[0] <= max(tile, smallest)
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    shape=st.tuples(st.integers(1, 40), st.integers(1, 90), st.integers(1, 90)),
+    radii=st.tuples(st.integers(1, 9), st.integers(1, 30), st.integers(1, 30)),
+    tile=st.integers(16, 100),
+)
+def test_blended_weights_of_volumes_sum_to_1(
+    shape: tuple[int, ...], radii: tuple[int, ...], tile: int
+) -> None:
+    plan = plan_tiles(shape, (1, 4, 4), radii, tile, (1, 4, 4), blended=True)
+    sums = np.zeros(shape)
+    for each in plan.tiles:
+        sums[each.core] += each.weights
+    np.testing.assert_allclose(sums, 1, atol=1e-6)
+
+
+def test_blended_weights_by_hand() -> None:
+    # Canvas 24; windows of 16 that overlap by 4 + 2 * 2 = 8, of which 4 are used.
+    plan = plan_tiles((20,), (4,), (4,), 16, (2,), blended=True)
+    spans = [each.spans[0] for each in plan.tiles]
+    assert [(s.first, s.start, s.stop, s.last) for s in spans] == [
+        (-2, 0, 12, 14),
+        (6, 8, 20, 22),
+    ]
+    falling = [0.8, 0.6, 0.4, 0.2]
+    np.testing.assert_allclose(plan.tiles[0].weights, [1] * 8 + falling, atol=1e-6)
+    np.testing.assert_allclose(
+        plan.tiles[1].weights, [*falling[::-1], *[1] * 8], atol=1e-6
+    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +24,8 @@ from napari_unet.networks.compute import (
     layout,
     reuse_memory,
 )
-from napari_unet.prediction.plan import Plan, Tile, mirror, mirrored, plan_tiles
+from napari_unet.prediction.plan import Plan, mirrored, plan_tiles
+from napari_unet.prediction.stitch import BlendedImage, OpenImage, SectionPrediction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -40,32 +40,12 @@ _LOG = logging.getLogger(__name__)
 
 INEXACT = (
     "This network normalises or pools over all that it is given, so that its tiles do "
-    "not quite equal the whole: seams may show. A larger tile makes them fewer."
+    "not quite equal the whole: they overlap and are blended. Larger tiles come nearer."
 )
 """The remark on a prediction in tiles that is not exact."""
 
 MEMORY = 2**30
 """Bytes the features of one tile may take where no tile size is given."""
-
-
-@dataclass(frozen=True)
-class SectionPrediction:
-    """The result for one section.
-
-    Attributes
-    ----------
-    index : int
-        Its place in the stack.
-    labels : ndarray of uint8, shape (Y, X)
-        The most probable class of each pixel, as class index; or of float32, for
-        regression, the standardised value.
-    probabilities : ndarray of float32, shape (classes, Y, X), or None
-        In class order; they sum to 1.
-    """
-
-    index: int
-    labels: np.ndarray
-    probabilities: np.ndarray | None
 
 
 class Predictor:
@@ -120,6 +100,7 @@ class Predictor:
             tile,
             margins,
             [geometry.remainder] * dims,
+            blended=not geometry.exact,
         )
 
 
@@ -159,14 +140,15 @@ def predict_sections(
     batch_size = max(1, 2**18 // math.prod(plan.window))
     groups = stack.seen_together(predictor.config.dims)
     read = _Reader(stack, normalise, predictor.config)
-    images: dict[int, _OpenImage] = {}
+    images: dict[int, OpenImage] = {}
+    kind = BlendedImage if plan.blended else OpenImage
     done: dict[int, SectionPrediction] = {}
     following = 0
     jobs = ((number, tile) for number in range(len(groups)) for tile in plan.tiles)
     while batch := list(itertools.islice(jobs, batch_size)):
         for number in dict.fromkeys(number for number, _ in batch):
             if number not in images:
-                images[number] = _OpenImage(
+                images[number] = kind(
                     read(number),
                     len(plan.tiles),
                     predictor.config.classes,
@@ -222,63 +204,6 @@ class _Reader:
     def _section(self, index: int) -> NDArray[np.float32]:
         known = self._known.get(index)
         return self._normalise(self._stack.section(index)) if known is None else known
-
-
-class _OpenImage:
-    """A normalised section or volume ``(C, …)`` and its result so far."""
-
-    def __init__(
-        self, pixels: np.ndarray, tiles: int, classes: int, *, probabilities: bool
-    ) -> None:
-        self.pixels = pixels
-        self.missing = tiles
-        shape = pixels.shape[1:]
-        self.labels = np.empty(shape, np.float32 if classes == 1 else np.uint8)
-        self.probabilities = (
-            np.empty((classes, *shape), np.float32) if probabilities else None
-        )
-
-    def window(self, tile: Tile) -> np.ndarray:
-        places = [
-            mirror(span.first, span.last, length)
-            for span, length in zip(tile.spans, self.pixels.shape[1:], strict=True)
-        ]
-        firsts = [int(each.min()) for each in places]
-        ends = [int(each.max()) + 1 for each in places]
-        window = self.pixels[:, *map(slice, firsts, ends)]
-        # Axis by axis: faster than all at once.
-        for axis, (each, first) in enumerate(zip(places, firsts, strict=True), start=1):
-            window = window.take(each - first, axis=axis)
-        return window
-
-    def store(self, tile: Tile, logits: torch.Tensor) -> None:
-        inner = logits[:, *tile.core_in_window]
-        self.labels[tile.core] = _decide(inner).cpu().numpy()
-        if self.probabilities is not None:
-            shares = torch.softmax(inner.float(), dim=0)
-            self.probabilities[:, *tile.core] = shares.cpu().numpy()
-        self.missing -= 1
-
-    def sections(self, indices: NDArray[np.intp]) -> Iterator[SectionPrediction]:
-        """Give the result section by section."""
-        labels = self.labels.reshape(-1, *self.labels.shape[-2:])
-        for place, index in enumerate(indices):
-            shares = self.probabilities
-            if shares is not None and shares.ndim == 4:
-                shares = shares[:, place]
-            yield SectionPrediction(int(index), labels[place], shares)
-
-
-def _decide(logits: torch.Tensor) -> torch.Tensor:
-    """Return the class index of each pixel; the first one where several are equal.
-
-    One channel is no class but the value itself, of regression.
-    """
-    if len(logits) == 1:
-        return logits[0].float()
-    if len(logits) == 2:  # many times faster than argmax over so short an axis
-        return (logits[1] > logits[0]).to(torch.uint8)
-    return logits.argmax(dim=0).to(torch.uint8)
 
 
 def predict_events(

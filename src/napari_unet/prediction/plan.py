@@ -8,13 +8,18 @@ real surrounding as the network can see, or ends where the canvas ends. So its c
 exactly what the whole-image prediction gives there (the overlap-tile strategy of
 Ronneberger et al. 2015, figure 2). A network that does not pad answers for the centre
 of a window only: its margin is what it crops.
+
+A network that sees all of a tile has no such cores. Its tiles overlap, and each answers
+for all of its window but a margin, with weights that fall towards the neighbours: see
+`plan_blended_axis`.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,9 +65,17 @@ class Span:
 
 @dataclass(frozen=True)
 class Tile:
-    """A box of a section or volume: one span per axis."""
+    """A box of a section or volume: one span per axis.
+
+    Attributes
+    ----------
+    spans : tuple of Span
+    ramps : tuple of ndarray of float32, or ()
+        The weights of its core along each axis, where tiles are blended.
+    """
 
     spans: tuple[Span, ...]
+    ramps: tuple[np.ndarray, ...] = field(default=(), compare=False)
 
     @property
     def core(self) -> tuple[slice, ...]:
@@ -74,6 +87,11 @@ class Tile:
         """The core in the window."""
         return tuple(span.core_in_window for span in self.spans)
 
+    @property
+    def weights(self) -> np.ndarray:
+        """The weights of its core, which all tiles together bring to 1 everywhere."""
+        return reduce(np.multiply.outer, self.ramps)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -82,13 +100,16 @@ class Plan:
     Attributes
     ----------
     tiles : tuple of Tile
-        Their cores cover each pixel exactly once.
+        Their cores cover each pixel exactly once; or at least once, and by weights,
+        where they are blended.
     window : tuple of int
         Length of every tile's window along each axis.
+    blended : bool
     """
 
     tiles: tuple[Tile, ...]
     window: tuple[int, ...]
+    blended: bool = False
 
 
 def plan_tiles(
@@ -98,6 +119,8 @@ def plan_tiles(
     tile: int,
     margins: Sequence[int],
     remainders: Sequence[int] = (0, 0, 0),
+    *,
+    blended: bool = False,
 ) -> Plan:
     """Cut a section or volume into tiles.
 
@@ -115,19 +138,26 @@ def plan_tiles(
         does not pad, those it crops.
     remainders : sequence of int
         By how many pixels a window is longer than a multiple of the stride.
+    blended : bool
+        Whether tiles overlap and are averaged; `radii` then say how far they overlap.
 
     Returns
     -------
     Plan
     """
+    cut = plan_blended_axis if blended else plan_axis
     axes = [
-        plan_axis(length, stride, radius, tile, margin, remainder)
+        cut(length, stride, radius, tile, margin, remainder)
         for length, stride, radius, margin, remainder in zip(
             shape, strides, radii, margins, remainders[: len(shape)], strict=True
         )
     ]
-    tiles = tuple(Tile(spans) for spans in itertools.product(*axes))
-    return Plan(tiles, tuple(spans[0].last - spans[0].first for spans in axes))
+    window = tuple(spans[0].last - spans[0].first for spans in axes)
+    boxes = itertools.product(*axes)
+    if not blended:
+        return Plan(tuple(map(Tile, boxes)), window)
+    weights = itertools.product(*map(_ramps, axes))
+    return Plan(tuple(map(Tile, boxes, weights)), window, blended=True)
 
 
 def plan_axis(
@@ -149,6 +179,50 @@ def plan_axis(
             last = first + window + remainder
             spans.append(Span(*inside, first - margin, last - margin))
     return spans
+
+
+def plan_blended_axis(
+    length: int, stride: int, radius: int, tile: int, margin: int, remainder: int = 0
+) -> list[Span]:
+    """Cut one axis into as few windows as overlap by `radius` and both their margins.
+
+    A core is all of its window but the margins, which see little but the border.
+    """
+    canvas = _up(length + 2 * margin - remainder, stride)  # and the remainder
+    overlap = _up(radius + 2 * margin, stride)
+    fitting = (tile - remainder) // stride * stride
+    window = min(canvas, max(fitting, 2 * overlap))
+    steps = -(-(canvas - window) // (window - overlap)) if canvas > window else 0
+    spans = []
+    for index in range(steps + 1):
+        first = (canvas - window) * index // max(1, steps) // stride * stride
+        last = first + window + remainder
+        stop = min(last - 2 * margin, length)
+        spans.append(Span(first, stop, first - margin, last - margin))
+    return spans
+
+
+def _ramps(spans: list[Span]) -> list[np.ndarray]:
+    """Return weights that fall linearly to where a core ends inside the image.
+
+    They are never 0; together they are 1 everywhere.
+    """
+    length = spans[-1].stop
+    sums = np.zeros(length)
+    ramps = []
+    for span in spans:
+        ramp = np.full(span.stop - span.start, float(length))
+        rising = np.arange(1, len(ramp) + 1)
+        if span.start > 0:
+            ramp = np.minimum(ramp, rising)
+        if span.stop < length:
+            ramp = np.minimum(ramp, rising[::-1])
+        sums[span.core] += ramp
+        ramps.append(ramp)
+    return [
+        (ramp / sums[span.core]).astype(np.float32)
+        for span, ramp in zip(spans, ramps, strict=True)
+    ]
 
 
 def mirrored(config: NetworkConfig) -> list[int]:
