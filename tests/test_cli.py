@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -531,6 +532,7 @@ def test_networks_are_listed_as_a_table_and_as_json(
     table = capsys.readouterr().out
     assert "unet-2015" in table
     assert "31,030,658" in table
+    assert table.splitlines()[-1].endswith("networks --encoders")
     assert main(["networks", "--channels=3", "--classes=3", "--json"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (xception,) = [each for each in lines if each["name"] == "unet-xception"]
@@ -538,3 +540,18 @@ def test_networks_are_listed_as_a_table_and_as_json(
     assert (xception["stride"], xception["exact"]) == (16, True)
     assert main(["networks", "--classes=0"]) == 2
     assert "classes is 0" in capsys.readouterr().err
+
+
+def test_encoders_are_listed_by_name(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = SimpleNamespace(get_encoder_names=lambda: ["resnet18", "xception"])
+    monkeypatch.setattr(
+        "napari_unet.networks.encoders.import_smp",
+        lambda: SimpleNamespace(encoders=library),
+    )
+    assert main(["networks", "--encoders"]) == 0
+    # The family has an unet-xception of its own.
+    assert capsys.readouterr().out == "unet-resnet18\n"
+    assert main(["networks", "--encoders", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"name": "unet-resnet18"}

@@ -428,13 +428,23 @@ def _add_networks(commands: Any) -> None:
             default=default,
             help=f"count parameters for so many {name} (default: {default})",
         )
+    parser.add_argument(
+        "--encoders",
+        action="store_true",
+        help="list the names of the networks with a pretrained encoder instead",
+    )
     flags.add_output_flags(parser)
 
 
 def _networks(given: argparse.Namespace) -> int:
     from napari_unet.console import show_networks
     from napari_unet.networks import list_networks
+    from napari_unet.networks.encoders import encoder_networks
 
+    if given.encoders:
+        for name in encoder_networks():
+            _write(json.dumps({"name": name}) if given.json else name)
+        return 0
     found = list_networks(given.channels, given.classes)
     if given.json:
         for each in found:

@@ -355,7 +355,7 @@ class TrainingConfig(ComputeConfig):
     learning_rate: float | None = option(
         None,
         "Step size after warm-up; nothing takes the optimizer's: 0.002, of rmsprop "
-        "0.001, of sgd 0.01.",
+        "0.001, of sgd 0.01; a quarter of it with a pretrained encoder.",
         minimum=1e-7,
         maximum=1,
     )

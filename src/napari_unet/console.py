@@ -93,6 +93,9 @@ def show_networks(networks: Iterable[NetworkInfo]) -> None:
             "yes" if each.exact else "no",
         )
     Console().print(table)
+    Console().print(
+        "And unet-<encoder>, on a pretrained encoder: napari-unet networks --encoders"
+    )
 
 
 class _Bar:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import nn
 
 import napari_unet as nu
 from napari_unet.config import NetworkConfig, PredictionConfig, TrainingConfig
+from napari_unet.data import Classes
 from napari_unet.data.stack import Stack
 from napari_unet.errors import ConfigError
 from napari_unet.events import CheckpointSaved
@@ -23,7 +25,15 @@ from napari_unet.networks.compute import fold_batch_norm
 from napari_unet.networks.encoders import EncoderUNet, freeze, load_published
 from napari_unet.networks.family import find_member
 from napari_unet.networks.reach import measure_reach
-from napari_unet.prediction.engine import Predictor, predict_sections
+from napari_unet.prediction.engine import (
+    FAR,
+    MEMORY,
+    MOST,
+    Predictor,
+    predict_events,
+    predict_sections,
+)
+from napari_unet.training.defaults import complete_training
 
 KINDS = [
     "unet-vgg11",
@@ -239,6 +249,41 @@ def test_tiles_equal_the_whole(name: str, depth: int) -> None:
     )
 
 
+def test_default_tiles_of_a_network_that_sees_far_stay_within_memory() -> None:
+    config = NetworkConfig(name="unet-densenet121", depth=5)
+    network = build("unet-densenet121")
+    model = Model(network, config, Classes((0, 1)))
+    options = PredictionConfig("cpu", "fp32")
+    predictor = Predictor(network, config, options)
+    assert predictor.geometry.exact
+    per_pixel = predictor.bytes_per_pixel()
+    # Of the encoder are 64 features at half the size, 16 a pixel; the decoder's input
+    # at full size has 32, and is made from and turned into others.
+    assert per_pixel > 2 * 4 * (16 + 32)
+    assert 4 * (4 * predictor.geometry.radius) ** 2 * per_pixel > 4 * MOST
+
+    plan = predictor.plan((6000, 6000), None)
+    assert plan.blended
+    assert math.prod(plan.window) * per_pixel <= MEMORY
+    assert not predictor.plan((1000, 1000), None).blended
+    stack = Stack(np.zeros((6000, 6000), np.uint8), "YX")
+    started = next(predict_events(model, stack, options, lambda *section: None))
+    assert started.remarks == [FAR]  # type: ignore[attr-defined]
+    # Who has the memory says so, and tiles equal the whole.
+    assert not predictor.plan((6000, 6000), 4352).blended
+
+
+def test_a_halo_may_ask_for_larger_tiles() -> None:
+    config = NetworkConfig(name="unet-resnet34", depth=5)
+    predictor = Predictor(
+        build("unet-resnet34"), config, PredictionConfig("cpu", "fp32")
+    )
+    plan = predictor.plan((6000, 6000), None)
+    assert not plan.blended
+    assert plan.window[0] >= 3 * predictor.geometry.radius
+    assert math.prod(plan.window) * predictor.bytes_per_pixel() <= MOST
+
+
 # -- published weights -------------------------------------------------------------
 
 
@@ -354,6 +399,8 @@ def test_training_starts_with_the_published_weights_and_loading_needs_none(
     published = publish(tmp_path, monkeypatch, "resnet18").state_dict()
     run = tmp_path / "run"
     model = short("unet-resnet18", pretrained=True, freeze=1.0, run=run)
+    recorded = json.loads((run / "config.json").read_text())
+    assert recorded["options"]["learning_rate"] == pytest.approx(5e-4)
     own = model.network.encoder.state_dict()  # type: ignore[union-attr,operator]
     kept = [name for name in published if torch.equal(own[name], published[name])]
     changed = set(published) - set(kept)
@@ -416,3 +463,20 @@ class _Killed(Exception):
 def test_only_networks_with_an_encoder_freeze() -> None:
     with pytest.raises(ConfigError, match="no encoder"):
         freeze(nn.Conv2d(1, 1, 1), True)
+
+
+@pytest.mark.parametrize(
+    ("options", "rate"),
+    [
+        ({}, 5e-4),
+        ({"optimizer": "sgd"}, 2.5e-3),
+        ({"pretrained": False}, 2e-3),
+        ({"network": "unet"}, 2e-3),
+        ({"learning_rate": 1e-3}, 1e-3),
+    ],
+)
+def test_what_is_pretrained_learns_in_smaller_steps(
+    options: dict[str, Any], rate: float
+) -> None:
+    config = TrainingConfig(**{"network": "unet-resnet18", **options})
+    assert complete_training(config).learning_rate == pytest.approx(rate)

@@ -24,7 +24,7 @@ def test_only_the_loss_of_2015_weighs_classes_and_borders_by_itself(loss: str) -
 
 def test_nothing_is_left_open() -> None:
     meant = {"steps", "epochs", "steps_per_epoch", "init", "ignore", "clip", "patience"}
-    meant |= {"elastic_grid"}
+    meant |= {"elastic_grid", "preset", "patch_depth", "anisotropy"}
     left = {
         name
         for name, value in complete_training(TrainingConfig()).to_dict().items()

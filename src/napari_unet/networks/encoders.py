@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from napari_unet.config import NETWORKS
 from napari_unet.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -126,12 +127,15 @@ def import_smp() -> Any:
 def encoder_networks() -> list[str]:
     """List the networks ``unet-<encoder>``, without those of timm (``unet-tu-…``).
 
+    One that has the name of a network of the family is left out.
+
     Raises
     ------
     ConfigError
         As `import_smp`.
     """
-    return [PREFIX + name for name in import_smp().encoders.get_encoder_names()]
+    names = [PREFIX + name for name in import_smp().encoders.get_encoder_names()]
+    return [name for name in names if name not in NETWORKS]
 
 
 def is_encoder_network(name: str) -> bool:

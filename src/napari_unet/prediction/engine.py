@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from napari_unet.networks.compute import (
     layout,
     reuse_memory,
 )
+from napari_unet.networks.footprint import measure_features
 from napari_unet.prediction.plan import Plan, mirrored, plan_tiles
 from napari_unet.prediction.stitch import BlendedImage, OpenImage, SectionPrediction
 
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from napari_unet.config import ComputeConfig, NetworkConfig, PredictionConfig
     from napari_unet.data.stack import Stack
     from napari_unet.model import Model
+    from napari_unet.networks import Geometry
 
 _LOG = logging.getLogger(__name__)
 
@@ -44,8 +47,20 @@ INEXACT = (
 )
 """The remark on a prediction in tiles that is not exact."""
 
+FAR = (
+    "This network sees so far that tiles equal to the whole would not fit in memory: "
+    "they overlap and are blended. If memory allows, give a tile of 4 times its halo."
+)
+"""The remark where only the default tiles are not exact."""
+
 MEMORY = 2**30
-"""Bytes the features of one tile may take where no tile size is given."""
+"""Bytes the features of one tile should take where no tile size is given."""
+
+MOST = 4 * MEMORY
+"""Bytes they may take for the sake of a halo; where it asks for more, tiles blend."""
+
+WORKING = 2
+"""Convolutions hold about as much as their features once more, in another layout."""
 
 
 class Predictor:
@@ -89,10 +104,8 @@ class Predictor:
         geometry, dims = self.geometry, len(shape)
         margins = [geometry.crop] * dims if geometry.crop else mirrored(self.config)
         if tile is None:
-            # At its widest the network holds about six times its first features.
-            per_pixel = 6 * 2 * self.config.width * self.dtype.itemsize
             canvas = np.add(shape, np.multiply(2, margins)).tolist()
-            tile = max(_largest(canvas, MEMORY // per_pixel), 4 * geometry.radius)
+            tile, geometry = self._fit_memory(canvas)
         return plan_tiles(
             shape,
             geometry.strides,
@@ -102,6 +115,32 @@ class Predictor:
             [geometry.remainder] * dims,
             blended=not geometry.exact,
         )
+
+    def _fit_memory(self, canvas: Sequence[int]) -> tuple[int, Geometry]:
+        """Choose the tile, and the geometry that it can keep."""
+        geometry, per_pixel = self.geometry, self.bytes_per_pixel()
+        tile = _largest(canvas, int(MEMORY / per_pixel))
+        if tile >= max(canvas) or not geometry.exact:
+            return tile, geometry
+        most = _largest(canvas, int(MOST / per_pixel))
+        wide = max(tile, min(4 * geometry.radius, most))
+        if wide >= 3 * geometry.radius:
+            return wide, geometry
+        # Less than a third of it would be core.
+        overlaps = tuple(4 * stride for stride in geometry.strides)
+        radii = tuple(map(min, geometry.radii, overlaps))
+        return tile, replace(geometry, radii=radii, exact=False)
+
+    def bytes_per_pixel(self) -> float:
+        """Estimate what the features of a tile take, per pixel of it."""
+        geometry = self.geometry
+        lengths = [2 * stride for stride in geometry.strides]
+        lengths[-2:] = [geometry.nearest(lengths[-1])] * 2
+        image = torch.zeros(
+            1, self.config.inputs, *lengths, device=self.device, dtype=self.dtype
+        )
+        features = measure_features(self.network, image)
+        return WORKING * features * self.dtype.itemsize
 
 
 def _largest(shape: Sequence[int], pixels: int) -> int:
@@ -247,9 +286,10 @@ def predict_events(
     predictor = Predictor(model.network, model.config, config)
     plan = predictor.plan(stack.shape_seen(model.config.dims), config.tile)
     total = len(plan.tiles) * len(stack.seen_together(model.config.dims))
-    remarks = [] if predictor.geometry.exact or len(plan.tiles) == 1 else [INEXACT]
-    for remark in remarks:
-        _LOG.warning("%s: %s", model.name or model.config.name, remark)
+    remark = FAR if predictor.geometry.exact else INEXACT
+    remarks = [remark] if plan.blended and len(plan.tiles) > 1 else []
+    for each in remarks:
+        _LOG.warning("%s: %s", model.name or model.config.name, each)
     yield PredictionStarted(
         total,
         stack.n_sections,
