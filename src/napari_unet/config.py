@@ -316,7 +316,13 @@ class TrainingConfig(ComputeConfig):
     depth: int | None = _own(NetworkConfig, "depth")
     width: int | None = _own(NetworkConfig, "width")
     dropout: float | None = _own(NetworkConfig, "dropout")
-    context: int = _same(NetworkConfig, "context")
+    context: int | None = option(
+        None,
+        "Sections above and below each that a 2-D network sees besides; nothing "
+        "takes 1 in a stack along Z whose sections resemble each other, else 0.",
+        minimum=0,
+        maximum=16,
+    )
     anisotropy: float | None = option(
         None,
         "How many times deeper than wide a voxel is, for a 3-D network; nothing takes "

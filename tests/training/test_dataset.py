@@ -17,6 +17,7 @@ from napari_unet.training.dataset import Dataset
 STILL = TrainingConfig(
     depth=1,
     width=2,
+    context=0,
     patch_size=16,
     batch_size=3,
     flip=False,
@@ -420,3 +421,40 @@ def test_context_at_the_ends_is_mirrored_and_in_the_digest() -> None:
     assert torch.equal(above, below)
     assert first.digest != data(other, 1).digest
     assert data(np.asarray(image), 0).digest == data(other, 0).digest
+
+
+def test_context_does_not_cross_the_split() -> None:
+    """Sections 0 and 1 are held out; each part sees its own sections only."""
+    image = np.repeat(np.arange(10, dtype=np.uint8), 256).reshape(10, 16, 16)
+    labels = np.tile(np.eye(16, dtype=np.uint8), (10, 1, 1))
+    config = replace(STILL, context=1, validation=0.2)
+    data = Dataset([(Stack(image, "ZYX"), Stack(labels, "ZYX"))], config)
+    assert data.splits[0].validation == (0, 1)
+    order = (np.arange(10) - 4.5) / np.std(np.arange(10))
+
+    def sections(patch: Any) -> list[int]:
+        return [int(np.abs(order - each).argmin()) for each in patch[:, 0, 0].tolist()]
+
+    assert [sections(each) for each in data.held_out[0].image] == [[1, 0, 1], [0, 1, 1]]
+    seen = {
+        i for step in range(60) for p in data.batch(step).image for i in sections(p)
+    }
+    assert seen == set(range(2, 10))
+
+
+def test_context_is_one_where_sections_along_z_resemble_each_other() -> None:
+    config = replace(STILL, context=None)
+    plane, labels = (np.asarray(each) for each in pair(16, 16))
+
+    def context(axes: str, *shape: int) -> int:
+        image = np.broadcast_to(plane, shape).copy()
+        mask = np.broadcast_to(labels, shape).copy()
+        return Dataset(
+            [(Stack(image, axes), Stack(mask, axes))], config
+        ).network.context
+
+    assert context("ZYX", 4, 16, 16) == 1
+    assert context("ZYX", 1, 16, 16) == 0
+    assert context("TYX", 4, 16, 16) == 0
+    assert context("YX", 16, 16) == 0
+    assert Dataset([pair(6, 64, 64)], config).network.context == 0  # unrelated

@@ -156,7 +156,8 @@ class Dataset:
             box = split.training_box
             for index in split.training:
                 self._labels.append(image.labels[index][box])
-                self._images.append(torch.from_numpy(image.pixels[index][:, *box]))
+                pixels = image.seen(index, split.validation, split.training)
+                self._images.append(torch.from_numpy(pixels[:, *box]))
         self._blocks = [np.argwhere(_annotated_blocks(each)) for each in self._labels]
         self._last_block = np.cumsum([len(each) for each in self._blocks])
         self._weights: list[torch.Tensor | None] = [None] * len(self._labels)
@@ -217,14 +218,15 @@ class Dataset:
             self._images[number], torch.from_numpy(labels), self._weight_map(number)
         )
         patch = sample(section, offsets + torch.tensor(centre))
-        if self.config.context and torch.rand((), generator=generator) < ALONE:
+        if self.network.context and torch.rand((), generator=generator) < ALONE:
             patch = patch._replace(image=self._alone(patch.image))
         return patch
 
     def _alone(self, image: torch.Tensor) -> torch.Tensor:
         """Put the section in the place of its neighbours, as if it had none."""
-        sections = 2 * self.config.context + 1
-        return image.chunk(sections)[self.config.context].repeat(sections, 1, 1)
+        context = self.network.context
+        alone = image.chunk(2 * context + 1)[context]
+        return alone.repeat(2 * context + 1, 1, 1)
 
     def _extent(self, offsets: torch.Tensor) -> list[int]:
         """Return the lengths of the box that a patch should lie in."""
@@ -292,11 +294,36 @@ def _check_pairs(pairs: Sequence[Pair]) -> int:
 
 @dataclass(frozen=True)
 class _Sections:
-    """The annotated sections, or volumes, of one image, by their number in it."""
+    """What is annotated of one image, section by section or volume by volume.
+
+    Attributes
+    ----------
+    pixels : dict of int to ndarray of float16
+        By number: sections, those above and below annotated ones as well; or volumes.
+    labels : dict of int to ndarray
+        Of those that are annotated.
+    near : ndarray of int, shape (sections or volumes, n)
+        Which of `pixels` the network sees at once, side by side.
+    shape : tuple of int
+    """
 
     pixels: dict[int, NDArray[np.float16]]
     labels: dict[int, NDArray[Any]]
+    near: NDArray[np.intp]
     shape: tuple[int, ...]
+
+    def seen(
+        self, index: int, others: tuple[int, ...], own: tuple[int, ...]
+    ) -> NDArray[np.float16]:
+        """Return what the network sees with `index`, one part of the split only.
+
+        A section of the other part is not looked at: the one in the middle stands in.
+        """
+        barred = set(others) - set(own)
+        around = [index if i in barred else i for i in self.near[index].tolist()]
+        if len(around) == 1:
+            return self.pixels[index]
+        return np.concatenate([self.pixels[each] for each in around])
 
 
 def _read(
@@ -306,42 +333,44 @@ def _read(
     hashed: hashlib._Hash,
     network: NetworkConfig,
 ) -> _Sections:
-    """Read what is annotated: pixels and class indices; all goes into the hash.
-
-    With context, the channels of the sections above and below stand around their own.
-    """
+    """Read what is annotated: pixels and class indices; all goes into the hash."""
     normalise = measure_normalisation(image)
     hashed.update(normalise.mean.tobytes() + normalise.deviation.tobytes())
     dims, together = network.dims, labels.seen_together(network.dims)
-    seen = together if dims == 3 else image.neighbours(network.context)
-    planes: dict[int, NDArray[np.float16]] = {}
-    pixels, indices = {}, {}
+    near = (
+        image.neighbours(network.context)
+        if dims == 2
+        else np.arange(len(together))[:, None]
+    )
+    pixels: dict[int, NDArray[np.float16]] = {}
+    indices = {}
     for number, group in enumerate(together.tolist()):
         masks = [labels.section(index)[0] for index in group]
         encoded = np.stack([target.encode(mask) for mask in masks])
         hashed.update(np.stack(masks).tobytes())
         if (encoded == IGNORE).all():
             continue
-        for near in dict.fromkeys(seen[number].tolist()):
-            if near not in planes:
-                section = image.section(near)
-                hashed.update(section.tobytes())
-                planes[near] = normalise(section).astype(np.float16)
-        around = [planes[near] for near in seen[number].tolist()]
-        pixels[number] = np.stack(around, 1) if dims == 3 else _side_by_side(around)
+        for each in dict.fromkeys(near[number].tolist()):
+            if each not in pixels:
+                seen = group if dims == 3 else [each]
+                sections = [image.section(index) for index in seen]
+                hashed.update(np.stack(sections).tobytes())
+                planes = [normalise(plane).astype(np.float16) for plane in sections]
+                pixels[each] = np.stack(planes, 1) if dims == 3 else planes[0]
         indices[number] = encoded if dims == 3 else encoded[0]
-    return _Sections(pixels, indices, image.shape_seen(dims)[:-1])
-
-
-def _side_by_side(planes: list[NDArray[np.float16]]) -> NDArray[np.float16]:
-    return planes[0] if len(planes) == 1 else np.concatenate(planes)
+    return _Sections(pixels, indices, near, image.shape_seen(dims)[:-1])
 
 
 def _hold_out(image: _Sections, split: Split) -> HeldOut:
     box = split.validation_box
     labels = [image.labels[index][box] for index in split.validation]
     return HeldOut(
-        np.stack([image.pixels[index][:, *box] for index in split.validation]),
+        np.stack(
+            [
+                image.seen(index, split.training, split.validation)[:, *box]
+                for index in split.validation
+            ]
+        ),
         [plane for each in labels for plane in each.reshape(-1, *each.shape[-2:])],
     )
 
