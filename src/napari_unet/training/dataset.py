@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from skimage.measure import block_reduce
 
-from napari_unet.data.annotations import distance_stack, read_annotations
+from napari_unet.data.annotations import as_mask, distance_stack, read_annotations
 from napari_unet.data.masks import IGNORE, Classes, check_pair
 from napari_unet.data.normalisation import measure_normalisation
 from napari_unet.data.scale import Scale, find_scale
@@ -113,13 +113,12 @@ class Dataset:
         config: TrainingConfig,
         held_out: Sequence[Pair] = (),
     ) -> None:
-        images = [image for image, _ in (*pairs, *held_out)]
+        given = [(image, as_mask(labels)) for image, labels in (*pairs, *held_out)]
+        channels = _check_pairs(given)
+        images, labels = zip(*given, strict=True)
         self.config = config = complete_training(config, images)
-        masks, self.target, self.counts = _find_target(
-            [labels for _, labels in (*pairs, *held_out)], config
-        )
+        masks, self.target, self.counts = _find_target(labels, config)
         every = list(zip(images, masks, strict=True))
-        channels = _check_pairs(every)
         self._names = [image.name or str(i) for i, (image, _) in enumerate(every)]
         self.network = network_config(config, channels, self.target.n)
         hashed = hashlib.sha256()
