@@ -161,7 +161,8 @@ def _preview(given: argparse.Namespace) -> int:
     image, labels = inputs.open_pair(given, given.image, given.labels)
     chosen = flags.chosen(given, TrainingConfig)
     grey, mask = preview_patches(image, labels, given.patches, **chosen)
-    for name, patches, axes in (("image", grey, "ZCYX"), ("labels", mask, "ZYX")):
+    of_image, of_mask = ("ZCYX", "ZYX") if mask.ndim == 3 else ("TCZYX", "TZYX")
+    for name, patches, axes in (("image", grey, of_image), ("labels", mask, of_mask)):
         path = write_stack(
             given.out / f"{name}.tif",
             patches.reshape(-1, *patches.shape[-2:]),

@@ -543,6 +543,12 @@ class TrainingConfig(ComputeConfig):
                 "together: distance is for regression, foreground and border for "
                 "classes."
             )
+        if self.regresses and (self.class_balance or self.border_weight):
+            raise ConfigError(
+                f"class_balance is {self.class_balance} and border_weight "
+                f"{self.border_weight}, but regression has no classes to weigh: leave "
+                "them out."
+            )
         if self.steps_per_epoch and not self.epochs:
             raise ConfigError(
                 f"steps_per_epoch is {self.steps_per_epoch}, but there are no epochs: "

@@ -127,6 +127,11 @@ def test_stacks_of_colours_in_any_order_of_axes() -> None:
     assert stack.pixel_size == {"Z": 2.0, "X": 1.0}
 
 
+def test_two_channels_of_a_microscope_are_no_transparency() -> None:
+    with pytest.raises(MaskError, match="2 values per pixel"):
+        read_annotations([Stack(np.eye(2, dtype=np.uint8)[:, None], "CYX")])
+
+
 def test_a_colour_photograph_is_no_mask() -> None:
     photo = np.random.default_rng(0).integers(0, 255, (30, 30, 3)).astype(np.uint8)
     with pytest.raises(MaskError, match="a mask has at most 64"):
@@ -268,3 +273,28 @@ def test_distance_where_numbers_are_ignored() -> None:
     found = distance_stack(stack, ignore=(7,), zero_is_unlabelled=True).section(0)[0]
     assert np.isnan(found[two_touching() != 300]).all()
     assert found[4, :8].tolist()[1:7] == [1, 2, 3, 3, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("pixels", "axes", "why"),
+    [
+        ([[0, 0.5]], "YX", "holds 0.5"),
+        ([[0, np.nan]], "YX", "holds nan"),
+        ([[[0, 300]], [[0, 1]]], "CYX", "2 values per pixel"),
+        ([[0, -1]], "YX", "numbered from -1"),
+    ],
+)
+def test_what_numbers_no_objects_is_refused(pixels: Any, axes: str, why: str) -> None:
+    stack = Stack(np.array(pixels), axes)
+    with pytest.raises(MaskError, match=why):
+        distance_stack(stack)
+    for objects in ("foreground", "border"):
+        with pytest.raises(MaskError, match=why):
+            read_annotations([stack], objects=objects)
+
+
+def test_class_list_ignores_numbers_of_objects(tmp_path: Path) -> None:
+    (tmp_path / "classes.yaml").write_text("ignore: 9\n")
+    stack = write_mask(tmp_path, "m.png", [0, 9, 1, 1])
+    found = distance_stack(stack).section(0)[0]
+    np.testing.assert_array_equal(found, [[0, np.nan, 1, 2]])

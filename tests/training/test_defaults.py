@@ -17,6 +17,8 @@ def test_only_the_loss_of_2015_weighs_classes_and_borders_by_itself(loss: str) -
     default = loss in ("auto", "border-cross-entropy")
     own = (True, 10.0) if default else (False, 0.0)
     assert (found.class_balance, found.border_weight) == own
+    if task == "regression":
+        return
     told: dict[str, Any] = {"class_balance": not own[0], "border_weight": 3.0}
     found = complete_training(TrainingConfig(loss=loss, task=task, **told))
     assert (found.class_balance, found.border_weight) == (not own[0], 3.0)

@@ -118,9 +118,12 @@ TINY: dict[str, Any] = {
 }
 
 
-def test_plateau_without_anything_held_out_is_refused() -> None:
+@pytest.mark.parametrize("wanted", [{"schedule": "plateau"}, {"patience": 2}])
+def test_progress_is_told_only_where_something_is_held_out(
+    wanted: dict[str, Any],
+) -> None:
     with pytest.raises(ConfigError, match="nothing is held out to tell progress by"):
-        train(*squares(1), steps=1, schedule="plateau", **TINY)
+        train(*squares(1), steps=1, **wanted, **TINY)
 
 
 def flat(network: torch.nn.Module) -> torch.Tensor:

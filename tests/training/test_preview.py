@@ -8,6 +8,7 @@ import pytest
 from napari_unet import preview_patches, synthetic_em
 from napari_unet.cli import main
 from napari_unet.data import open_stack, write_stack
+from napari_unet.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +39,38 @@ def test_labels_keep_their_values(augment: str) -> None:
     assert grey.shape == (4, 2, 32, 32)
     assert mask.dtype == np.uint16
     assert set(np.unique(mask)) == {0, 7, 300}
+
+
+def test_context_is_seen_in_grey_values() -> None:
+    pixels = np.full((3, 24, 24), [[[10]], [[60]], [[200]]], np.uint8)
+    pixels[:, 0, 0] += 1  # mirrored at the ends of the stack
+    labels = np.zeros(pixels.shape, np.uint8)
+    labels[1, :12], labels[1, 12:] = 1, 2
+    options = {"context": 1, "zero_is_unlabelled": True, "augment": "none", **SMALL}
+    grey, _ = preview_patches(pixels, labels, 20, **options)
+    seen = {tuple(np.rint(np.median(each, (1, 2)))) for each in grey}
+    assert seen == {(10, 60, 200), (60, 60, 60)}  # a tenth sees the section alone
+
+
+def test_volumes_with_channels(tmp_path: Path) -> None:
+    image, labels = (np.asarray(each) for each in synthetic_em(6, 48))
+    colours = np.stack([image, image // 2], -1)
+    volume = {"network": "unet-3d", "patch_depth": 4, "augment": "none"}
+    grey, mask = preview_patches(colours, labels, 2, axes="ZYXC", **volume, **SMALL)
+    assert (grey.shape, mask.shape) == ((2, 2, 4, 32, 32), (2, 4, 32, 32))
+    np.testing.assert_allclose(grey[:, 1], grey[:, 0] / 2, atol=0.6)
+    for name, each in (("a", image), ("b", labels)):
+        np.save(tmp_path / f"{name}.npy", each)
+    files = [str(tmp_path / "a.npy"), str(tmp_path / "b.npy"), f"--out={tmp_path}"]
+    small = ["--patch-size=32", "--patch-depth=4", "--depth=2", "--patches=2"]
+    assert main(["preview", *files, *small, "--network=unet-3d", "--quiet"]) == 0
+    assert open_stack(tmp_path / "image.tif").n_sections == 8
+
+
+def test_one_image_at_a_time() -> None:
+    image, labels = synthetic_em(2, 48)
+    with pytest.raises(ConfigError, match="one at a time"):
+        preview_patches([image, image], [labels, labels], **SMALL)  # type: ignore[arg-type]
 
 
 def test_preview_is_written_from_the_shell(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from napari_unet.cli import main
 from napari_unet.config import TrainingConfig
 from napari_unet.data import Stack, open_stack, write_stack
 from napari_unet.data.masks import IGNORE
-from napari_unet.errors import ConfigError, MaskError
+from napari_unet.errors import ConfigError, MaskError, TrainingError
 from napari_unet.events import PredictionFinished, TrainingStarted, Validated
 from napari_unet.training import train_events
 from napari_unet.training.dataset import Dataset
@@ -157,6 +157,43 @@ def test_targets_without_variation_are_refused(value: float) -> None:
 def test_losses_belong_to_a_task(task: str, loss: str) -> None:
     with pytest.raises(ConfigError, match="do not go together"):
         TrainingConfig(task=task, loss=loss)
+
+
+def test_classes_cannot_be_weighed_where_there_are_none() -> None:
+    for weights in ({"class_balance": True}, {"border_weight": 5.0}):
+        with pytest.raises(ConfigError, match="no classes to weigh"):
+            TrainingConfig(task="regression", **weights)  # type: ignore[arg-type]
+
+
+def test_target_that_is_only_held_out_is_told() -> None:
+    image, target = smoothed(1, 96)
+    values = np.array(target)
+    values[:, :90] = np.nan
+    config = TrainingConfig(**{**TINY, "validation": 0.2})
+    with pytest.raises(TrainingError, match="held out"):
+        Dataset([(image, Stack(values, "ZYX"))], config)
+
+
+def test_colours_are_no_values() -> None:
+    image, _ = smoothed(1, 64)
+    colours = np.zeros((1, 64, 64, 3), np.uint8)
+    with pytest.raises(MaskError, match="3 values per pixel"):
+        Dataset([(image, Stack(colours, "ZYXC"))], TrainingConfig(**TINY))
+
+
+def test_distances_are_those_in_the_patch() -> None:
+    ids = np.zeros((128, 128), np.uint16)
+    ids[:, 64:] = 1  # as deep as it is wide, to the edge of the image
+    image = Stack(ids.astype(np.float32), "YX")
+    options = {**TINY, "patch_size": 64, "augment": "none", "multiscale": True}
+    config = TrainingConfig(objects="distance", validation=0, **options)
+    data = Dataset([(image, Stack(ids, "YX"))], config)
+    patches = [each for step in range(8) for each in data.batch(step).labels.numpy()]
+    rows = [data.target.decode(each[0]) for each in patches]
+    rows = [row[row > 0.1] for row in rows]
+    slopes = [np.abs(np.diff(row)).mean() for row in rows if len(row) > 20]
+    assert len(slopes) > 10
+    np.testing.assert_allclose(slopes, 1, atol=0.15)  # else from 0.67 to 2
 
 
 def test_losses_by_hand() -> None:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_unet.data.class_file import read_class_files
-from napari_unet.data.masks import IGNORE, find_classes
+from napari_unet.data.masks import (
+    IGNORE,
+    check_one_value,
+    check_whole,
+    find_classes,
+)
 from napari_unet.data.targets import distance_to_border, with_border
 from napari_unet.errors import MaskError
 
@@ -86,7 +92,8 @@ def read_annotations(
     if zero_is_unlabelled:
         ignored |= {0}
     width = border_width if objects == "border" else 0
-    plain = [_from_objects(each, ignored, width) for each in plain]
+    roles = partial(with_border, width=width)
+    plain = [_from_objects(each, ignored, roles, np.uint8(IGNORE)) for each in plain]
     classes, counts = find_classes(*plain, ignore=(IGNORE,), names=ROLES)
     if width and 1 not in counts:
         raise MaskError(
@@ -112,7 +119,8 @@ def as_mask(stack: Stack) -> Stack:
             "holds other classes than were drawn. Use the mask it was made from, as "
             "PNG or TIFF; or threshold it again and save it so."
         )
-    if stack.dtype != np.uint8 or not 2 <= stack.n_channels <= 4:
+    transparent_grey = stack.n_channels == 2 and stack.axes[-1] in "CS"
+    if stack.dtype != np.uint8 or not (transparent_grey or stack.n_channels in (3, 4)):
         return stack
     mask = _map_sections(stack, _grey_or_colour, np.dtype(np.int32))
     if np.asarray(mask.pixels).max() < COLOUR:
@@ -134,28 +142,38 @@ def distance_stack(
 ) -> Stack:
     """Return the distance of each pixel to the border of its object, as a target.
 
-    NaN where the object's number means "not annotated".
+    NaN where the object's number means "not annotated", also by a ``classes.yaml``.
+
+    Raises
+    ------
+    MaskError
+        If it holds no numbers of objects, or a ``classes.yaml`` cannot be used.
     """
-    ignored = [*ignore, 0] if zero_is_unlabelled else [*ignore]
-
-    def depth(section: NDArray[Any]) -> NDArray[np.float32]:
-        unknown = np.isin(section[0], ignored)
-        found = distance_to_border(np.where(unknown, 0, section[0]))
-        found[unknown] = np.nan
-        return found
-
-    return _map_sections(as_mask(labels), depth, np.dtype(np.float32))
+    _, also_ignored = read_class_files([labels])
+    ignored = {*ignore, *also_ignored} | ({0} if zero_is_unlabelled else set())
+    plain = as_mask(labels)
+    return _from_objects(plain, ignored, distance_to_border, np.float32(np.nan))
 
 
-def _from_objects(labels: Stack, ignored: Collection[int], width: int) -> Stack:
-    def roles(section: NDArray[Any]) -> NDArray[np.uint8]:
+def _from_objects(
+    labels: Stack,
+    ignored: Collection[int],
+    function: Callable[[NDArray[Any]], NDArray[Any]],
+    unknown: np.generic,
+) -> Stack:
+    """Replace the numbers of each section, (Y, X), where they are not ignored."""
+    check_one_value(labels)
+
+    def replaced(section: NDArray[Any]) -> NDArray[Any]:
         ids = section[0]
-        unknown = np.isin(ids, list(ignored))
-        found = with_border(np.where(unknown, 0, ids), width)
-        found[unknown] = IGNORE
+        if ids.dtype.kind == "f":
+            check_whole(ids, labels.label)
+        left_out = np.isin(ids, list(ignored))
+        found = function(np.where(left_out, 0, ids))
+        found[left_out] = unknown
         return found
 
-    return _map_sections(labels, roles, np.dtype(np.uint8))
+    return _map_sections(labels, replaced, unknown.dtype)
 
 
 def _map_sections(

@@ -64,7 +64,7 @@ def find_classes(
     """
     counts: Counter[int] = Counter()
     for labels in masks:
-        _check_one_value(labels)
+        check_one_value(labels)
         counts += count_values(labels)
         if len(counts) > _COUNTED:
             break
@@ -90,7 +90,8 @@ def value_name(value: int) -> str:
     return f"#{value & 0xFFFFFF:06x}" if is_colour else str(value)
 
 
-def _check_one_value(labels: Stack) -> None:
+def check_one_value(labels: Stack) -> None:
+    """Raise `MaskError` if a pixel has several values."""
     if labels.n_channels != 1:
         raise MaskError(
             f"{labels.label} has {labels.n_channels} values per pixel, but a mask has "
@@ -108,7 +109,7 @@ def check_pair(image: Stack, labels: Stack) -> None:
     MaskError
         If it does not.
     """
-    _check_one_value(labels)
+    check_one_value(labels)
     image_axes, image_loops = _loops(image)
     label_axes, label_loops = _loops(labels)
     swapped = set(image_axes) == set(label_axes) and image_axes != label_axes
@@ -146,14 +147,15 @@ def count_values(labels: Stack) -> Counter[int]:
     for index in range(labels.n_sections):
         section = labels.section(index)
         values, sizes = _unique(section)
-        _check_whole(values, labels.label)
+        check_whole(values, labels.label)
         counts.update(dict(zip(map(int, values), map(int, sizes), strict=True)))
         if len(counts) > _COUNTED:
             break
     return counts
 
 
-def _check_whole(values: NDArray[Any], label: str) -> None:
+def check_whole(values: NDArray[Any], label: str) -> None:
+    """Raise `MaskError`, with the name `label`, if a value is a fraction or NaN."""
     fractions = values[~np.isfinite(values) | (values != np.rint(values))]
     if fractions.size:
         raise MaskError(

@@ -29,11 +29,7 @@ def distance_to_border(ids: NDArray[Any]) -> NDArray[np.float32]:
         Distance to the nearest pixel that is not of the same object: 1 along its edge,
         0 outside. The edge of the image is no edge of an object.
     """
-    if ids.size and ids.min() < 0:
-        raise MaskError(
-            f"The objects are numbered from {ids.min()}, but numbers start at 1 and 0 "
-            "is around the objects. Ignore negative values, or number them again."
-        )
+    _check_numbers(ids)
     from scipy import ndimage
 
     distance = np.zeros(ids.shape, np.float32)
@@ -53,8 +49,17 @@ def distance_to_border(ids: NDArray[Any]) -> NDArray[np.float32]:
 def with_border(ids: NDArray[Any], width: int) -> NDArray[np.uint8]:
     """Return 1 inside the objects, 2 up to `width` pixels from their edge, 0 around."""
     if width == 0:
+        _check_numbers(ids)
         return (ids > 0).astype(np.uint8)
     depth = distance_to_border(ids)
     found: NDArray[np.uint8] = np.where(depth > width, 1, 2).astype(np.uint8)
     found[depth == 0] = 0
     return found
+
+
+def _check_numbers(ids: NDArray[Any]) -> None:
+    if ids.size and ids.min() < 0:
+        raise MaskError(
+            f"The objects are numbered from {ids.min()}, but numbers start at 1 and 0 "
+            "is around the objects. Ignore negative values, or number them again."
+        )

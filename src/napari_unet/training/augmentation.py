@@ -210,8 +210,12 @@ def _lacking_blur(points: torch.Tensor) -> float:
     A pixel, taken as a spot with a standard deviation of 1/2, grows with the distance
     of the points; between pixels, linear interpolation adds a variance of 1/6 itself.
     """
-    spacing = float(points[..., ::8, :].diff(dim=-3).norm(dim=-1).mean())
-    return math.sqrt(max((spacing**2 - 1) / 4 - 1 / 6, 0))
+    return math.sqrt(max((spacing(points) ** 2 - 1) / 4 - 1 / 6, 0))
+
+
+def spacing(points: torch.Tensor) -> float:
+    """Return how many pixels of the section sampling points lie apart, on average."""
+    return float(points[..., ::8, :].diff(dim=-3).norm(dim=-1).mean())
 
 
 def _radius(deviation: float) -> int:

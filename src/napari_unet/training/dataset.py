@@ -23,6 +23,7 @@ from napari_unet.training.augmentation import (
     patch_shape,
     sample,
     sampling_points,
+    spacing,
     vary_intensity,
 )
 from napari_unet.training.defaults import complete_training
@@ -113,7 +114,11 @@ class Dataset:
         config: TrainingConfig,
         held_out: Sequence[Pair] = (),
     ) -> None:
-        given = [(image, as_mask(labels)) for image, labels in (*pairs, *held_out)]
+        values = config.regresses and config.objects == "no"
+        given = [
+            (image, labels if values else as_mask(labels))
+            for image, labels in (*pairs, *held_out)
+        ]
         channels = _check_pairs(given)
         images, labels = zip(*given, strict=True)
         self.config = config = complete_training(config, images)
@@ -162,6 +167,11 @@ class Dataset:
         self._weights: list[torch.Tensor | None] = [None] * len(self._labels)
         if isinstance(self.target, Scale):
             self._annotated = sum(int((each != IGNORE).sum()) for each in self._labels)
+            if not self._annotated:
+                raise TrainingError(
+                    "All that is annotated is held out for validation: annotate more, "
+                    "or hold out less (the option validation; 0 holds out nothing)."
+                )
             return
         counts = np.zeros(self.target.n, np.int64)
         for each in self._labels:
@@ -219,7 +229,16 @@ class Dataset:
         patch = sample(section, offsets + torch.tensor(centre))
         if self.network.context and torch.rand((), generator=generator) < ALONE:
             patch = patch._replace(image=self._alone(patch.image))
+        if self.config.objects == "distance":
+            patch = patch._replace(labels=self._zoomed(patch.labels, offsets))
         return patch
+
+    def _zoomed(self, labels: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:
+        """Give distances in pixels of the patch: they shrink as its objects do."""
+        assert isinstance(self.target, Scale)
+        zero = self.target.mean / self.target.deviation  # that far below the mean
+        zoomed = (labels + zero) / spacing(offsets) - zero
+        return torch.where(labels == IGNORE, labels, zoomed)
 
     def _alone(self, image: torch.Tensor) -> torch.Tensor:
         """Put the section in the place of its neighbours, as if it had none."""
@@ -238,7 +257,7 @@ class Dataset:
         """Compute the weights when they are first needed, and keep them."""
         weights = self._weights[number]
         if isinstance(self.target, Scale):
-            return torch.ones(self._labels[number].shape)
+            return torch.ones(()).expand(self._labels[number].shape)
         if weights is None:
             weights = torch.from_numpy(
                 weight_map(

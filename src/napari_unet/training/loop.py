@@ -105,18 +105,20 @@ class Trainer:
         self.progress = Progress()
         self.best: Model | None = None
         self.transfer: dict[str, Any] | None = None
-        self._check_schedule()
+        self._check_judged()
         self._build()
         if self.run and resume:
             self._resume(self.run)
         else:
             self._start(overwrite=overwrite)
 
-    def _check_schedule(self) -> None:
-        if self.config.schedule == "plateau" and not self.data.held_out:
+    def _check_judged(self) -> None:
+        wants = self.config.schedule == "plateau" or self.config.patience is not None
+        if wants and not self.data.held_out:
             raise ConfigError(
-                "The schedule is plateau, but nothing is held out to tell progress "
-                "by: hold out more (the option validation), or take cosine."
+                f"The schedule is {self.config.schedule} and patience "
+                f"{self.config.patience}, but nothing is held out to tell progress by: "
+                "hold out more (the option validation), or take cosine and no patience."
             )
 
     def _build(self) -> None:

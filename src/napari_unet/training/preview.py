@@ -10,6 +10,7 @@ import numpy as np
 from napari_unet.config import TrainingConfig
 from napari_unet.data.classes import IGNORE
 from napari_unet.data.normalisation import measure_normalisation
+from napari_unet.errors import ConfigError
 from napari_unet.training.dataset import Dataset
 from napari_unet.training.train import as_pairs
 
@@ -44,9 +45,10 @@ def preview_patches(
 
     Returns
     -------
-    images : ndarray of float32, shape (N, C, Y, X)
-        In the grey values of `image`.
-    labels : ndarray, shape (N, Y, X)
+    images : ndarray of float32, shape (N, C, Y, X) or (N, C, Z, Y, X)
+        In the grey values of `image`; with context, C are the channels of all sections
+        that the network sees at once.
+    labels : ndarray, shape (N, Y, X) or (N, Z, Y, X)
         In the values of the mask.
 
     Raises
@@ -54,13 +56,21 @@ def preview_patches(
     ConfigError, MaskError, StackFormatError, TrainingError
         As `napari_unet.train` does.
     """
-    ((stack, mask),) = as_pairs(image, labels, axes)
-    config = TrainingConfig.from_dict(options)
-    config = replace(config, batch_size=n, context=0, validation=0.0)
-    data = Dataset([(stack, mask)], config)
+    pairs = as_pairs(image, labels, axes)
+    if len(pairs) > 1:
+        raise ConfigError(
+            f"There are {len(pairs)} images, but patches of one at a time can be "
+            "looked at: give one of them with its mask."
+        )
+    config = replace(TrainingConfig.from_dict(options), batch_size=n, validation=0.0)
+    data = Dataset(pairs, config)
     images, targets, _ = (each.contiguous().numpy() for each in data.batch(1))
-    scale = measure_normalisation(stack)
-    grey = images * scale.deviation + scale.mean
+    scale = measure_normalisation(pairs[0][0])
+    mean, deviation = (
+        np.resize(each, (images.shape[1], *[1] * data.network.dims))
+        for each in (scale.mean, scale.deviation)
+    )
+    grey = images * deviation + mean
     values = data.target.decode(targets)
     if config.task == "regression":
         values[targets == IGNORE] = np.nan
