@@ -24,7 +24,10 @@ EXAMPLES = [
     TrainingStarted(
         "runs/µ", "cpu", "bf16", 7, [0, 255], ["0 → class 0"], "section 0", "nothing"
     ),
-    TrainingStarted(None, "cpu", "fp32", 0, [1, 2], [], "section 0", "nothing"),
+    TrainingStarted(
+        *(None, "cpu", "fp32", 0, [1, 2], [], "section 0", "nothing"),
+        remark="Objects?",
+    ),
     StepDone(3, 0.1 + 0.2, 1e-7, 0.5, 12.25, 12.25),
     Validated(
         9,

@@ -125,6 +125,19 @@ def test_train_then_predict_in_one_process(
     np.testing.assert_allclose(np.load(shares).sum(axis=1), 1, atol=1e-5)
 
 
+def test_class_list_beside_the_mask_of_a_layer(
+    training: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "classes.yaml").write_text("0: membrane\n255: cell\n")
+    training["labels_source"] = str(tmp_path / "labels.tif")
+    started = next(iter(train(training, lambda: True)))
+    assert isinstance(started, TrainingStarted)
+    assert [line.split(" (")[0] for line in started.mapping] == [
+        "0 → class 0, membrane",
+        "255 → class 1, cell",
+    ]
+
+
 @pytest.mark.parametrize("how", ["stop", "end of input"])
 def test_stopped_training_keeps_its_model(training: dict[str, Any], how: str) -> None:
     training["options"] = {**OPTIONS, "budget": "1h"}

@@ -129,8 +129,8 @@ class _Bar:
                 f"Training on {event.training}; held out: {event.validation} "
                 f"({event.device}, {event.precision})."
             )
-            if event.transfer:
-                self._say(event.transfer)
+            for text in filter(None, (event.transfer, event.remark)):
+                self._say(text)
         elif isinstance(event, PredictionStarted):
             self._say(
                 f"{event.sections} section(s) in {event.tiles} tile(s) of up to "

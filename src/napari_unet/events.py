@@ -49,6 +49,8 @@ class TrainingStarted(Event):
         Which part of the data serves for what, in words.
     transfer : str
         Which layers are those of a saved model, in words; empty where all were drawn.
+    remark : str
+        What a user should know of the masks, if anything.
     """
 
     run: str | None
@@ -60,6 +62,7 @@ class TrainingStarted(Event):
     training: str
     validation: str
     transfer: str = ""
+    remark: str = ""
 
 
 @dataclass(frozen=True)

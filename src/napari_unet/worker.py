@@ -103,10 +103,11 @@ def train(request: Request, stop: Stop) -> Iterator[Event]:
     run, resume = Path(request["run"]), request.get("resume", False)
     config = training_config(request.get("options", {}), run if resume else None)
     image = _stack(request)
+    source = request.get("labels_source")
     labels = replace(
         open_stack(request["labels"], axes=request.get("labels_axes")),
         name=request.get("labels_name", ""),
-        source=None,
+        source=Path(source) if source else None,
     )
     yield from train_events(
         [(image, labels)], config, run=run, should_stop=stop, resume=resume

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -7,7 +8,12 @@ import pytest
 from PIL import Image
 
 from napari_unet.data import IGNORE, Stack, open_stack
-from napari_unet.data.annotations import as_mask, distance_stack, read_annotations
+from napari_unet.data.annotations import (
+    as_mask,
+    distance_stack,
+    read_annotations,
+    remark_on_objects,
+)
 from napari_unet.data.targets import distance_to_border, with_border
 from napari_unet.errors import MaskError
 
@@ -144,6 +150,20 @@ def test_a_colour_photograph_is_no_mask() -> None:
 def test_numbered_objects_are_told_and_the_remedy() -> None:
     with pytest.raises(MaskError, match="--objects border"):
         read_annotations([mask(range(70))])
+
+
+def test_few_numbered_objects_are_remarked_on() -> None:
+    ids = np.zeros((2, 9, 9), np.uint16)
+    ids[:, ::3, ::3] = np.arange(1, 10).reshape(3, 3)
+    ids[1] = ids[1].T
+    classes = read_annotations([Stack(ids, "ZYX")]).classes
+    assert "--objects border" in remark_on_objects([Stack(ids, "ZYX")], classes)
+    named = replace(classes, names=tuple("abcdefghij"))
+    assert remark_on_objects([Stack(ids, "ZYX")], named) == ""
+    few = replace(classes, values=classes.values[:7], names=())
+    assert remark_on_objects([Stack(np.minimum(ids, 6), "ZYX")], few) == ""
+    ids[1, 8, 8] = 1  # in two pieces
+    assert remark_on_objects([Stack(ids, "ZYX")], classes) == ""
 
 
 def test_objects_become_foreground() -> None:

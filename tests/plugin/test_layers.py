@@ -8,7 +8,13 @@ from napari.layers import Image, Labels
 
 from napari_unet.data import Stack
 from napari_unet.errors import StackFormatError
-from napari_unet.plugin.layers import layer_from_stack, placement, stack_from_layer
+from napari_unet.plugin.layers import (
+    layer_from_stack,
+    mask_from_layer,
+    placement,
+    stack_from_layer,
+)
+from napari_unet.plugin.train_job import stacks_of
 
 
 def test_axes_size_and_unit_come_from_the_layer() -> None:
@@ -25,6 +31,15 @@ def test_axes_size_and_unit_come_from_the_layer() -> None:
     assert stack.unit == "nm"
     assert stack.name == "tissue"
     assert stack.pixels is layer.data
+
+
+def test_a_mask_knows_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "mask.tif"
+    layer = Labels(np.zeros((3, 4), np.uint8), metadata={"source": str(file)})
+    image = Image(np.zeros((3, 4)), metadata={"source": str(file)})
+    stack, mask = stacks_of(image, layer)
+    assert (stack.source, mask.source) == (None, file)
+    assert mask_from_layer(Labels(np.zeros((3, 4), np.uint8))).source is None
 
 
 @pytest.mark.parametrize(

@@ -458,3 +458,10 @@ def test_context_is_one_where_sections_along_z_resemble_each_other() -> None:
     assert context("TYX", 4, 16, 16) == 0
     assert context("YX", 16, 16) == 0
     assert Dataset([pair(6, 64, 64)], config).network.context == 0  # unrelated
+
+
+def test_masks_that_may_number_objects_are_remarked_on() -> None:
+    image, labels = pair(32, 32)
+    ids = np.kron(np.arange(16, dtype=np.uint8).reshape(4, 4), np.ones((8, 8), "u1"))
+    assert "16 values" in Dataset([(image, Stack(ids, "YX"))], STILL).remark
+    assert Dataset([(image, labels)], STILL).remark == ""

@@ -14,6 +14,7 @@ from napari_unet.data.masks import (
     check_one_value,
     check_whole,
     find_classes,
+    value_name,
 )
 from napari_unet.data.targets import distance_to_border, with_border
 from napari_unet.errors import MaskError
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 ROLES = {0: "background", 1: "foreground", 2: "border"}
 """What the values stand for that numbered objects become."""
+
+MANY = 8
+"""Classes from which on they may be numbers of objects."""
 
 COLOUR = 1 << 24
 """Added to 0xRRGGBB, so that no colour is taken for a grey value."""
@@ -101,6 +105,36 @@ def read_annotations(
             f"{masks[0].label}. Choose a smaller border_width, or objects foreground."
         )
     return Annotations(plain, classes, counts)
+
+
+def remark_on_objects(masks: Sequence[Stack], classes: Classes) -> str:
+    """Say so where the classes look like numbers of objects.
+
+    They do where there are many without names, each in one piece in every section.
+    """
+    named = classes.names != tuple(map(value_name, classes.values))
+    if named or classes.n < MANY:
+        return ""
+    if not all(_in_one_piece(each, classes) for each in masks):
+        return ""
+    return (
+        f"Each of the {classes.n} values of {masks[0].label} is in one piece, as if "
+        "they numbered objects. They are learnt as classes; if they are numbers, say "
+        'what the objects become (--objects border, objects="border"; or foreground).'
+    )
+
+
+def _in_one_piece(stack: Stack, classes: Classes) -> bool:
+    from skimage.measure import label
+
+    for index in range(stack.n_sections):
+        section = stack.section(index)[0]
+        encoded = classes.encode(section)
+        numbers = np.where((section == 0) | (encoded == IGNORE), 0, encoded + 1)
+        values = np.count_nonzero(np.unique(numbers))
+        if label(numbers, background=0, connectivity=2).max() != values:
+            return False
+    return True
 
 
 def as_mask(stack: Stack) -> Stack:

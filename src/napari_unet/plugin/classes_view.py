@@ -10,7 +10,7 @@ from superqt.utils import create_worker
 
 from napari_unet.data.annotations import read_annotations
 from napari_unet.errors import UNetError
-from napari_unet.plugin.layers import stack_from_layer
+from napari_unet.plugin.layers import mask_from_layer
 
 if TYPE_CHECKING:
     from napari_unet.data import Classes, Stack
@@ -80,7 +80,7 @@ class ClassesView(QWidget):
             return
         self._round += 1
         try:
-            stack = stack_from_layer(self._layer)
+            stack = mask_from_layer(self._layer)
         except UNetError as error:
             self._say(str(error))
             self.counted.emit()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from napari_unet.errors import StackFormatError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from napari.layers import Layer
+    from napari.layers import Image, Labels, Layer
 
 _BY_DIMENSIONS = {2: "YX", 3: "ZYX", 4: "TZYX"}
 _LENGTHS = "ZYX"  # the axes that have a pixel size
@@ -42,6 +44,13 @@ def stack_from_layer(layer: Layer, *, axes: str | None = None) -> Stack:
     """
     data, meta, _ = layer.as_layer_data_tuple()
     return stack_from_data(data, meta, axes=axes)
+
+
+def mask_from_layer(layer: Labels | Image, *, axes: str | None = None) -> Stack:
+    """Describe a layer as a mask: its file is known, for the class list beside it."""
+    source = layer.metadata.get("source") or layer.source.path
+    stack = stack_from_layer(layer, axes=axes)
+    return replace(stack, source=Path(source)) if source else stack
 
 
 def stack_from_data(

@@ -268,7 +268,7 @@ class TrainWidget(DockedWidget):
         if isinstance(event, TrainingStarted):
             self.status.setText(
                 f"Training on {event.training}, judged on {event.validation} "
-                f"({event.device}, {event.precision}). {event.transfer}"
+                f"({event.device}, {event.precision}). {event.transfer} {event.remark}"
             )
         elif isinstance(event, StepDone):
             self.plot.add_loss(event.step, event.loss)

@@ -8,7 +8,7 @@ from napari_unet.config import TrainingConfig
 from napari_unet.data import Stack, check_pair
 from napari_unet.errors import UNetError
 from napari_unet.plugin import pixels, runs
-from napari_unet.plugin.layers import stack_from_layer
+from napari_unet.plugin.layers import mask_from_layer, stack_from_layer
 from napari_unet.plugin.pixel_job import PixelJob
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def stacks_of(image: Image | None, labels: Labels | None) -> tuple[Stack, Stack]
         )
     stack = stack_from_layer(image)
     same = labels.ndim == len(stack.section_axes)
-    mask = stack_from_layer(labels, axes=stack.section_axes if same else None)
+    mask = mask_from_layer(labels, axes=stack.section_axes if same else None)
     check_pair(stack, mask)
     return stack, mask
 
@@ -87,6 +87,7 @@ def train_job(
         "labels": str(folder / "labels.npy"),
         "labels_axes": labels.axes,
         "labels_name": labels.name,
+        "labels_source": str(labels.source) if labels.source else None,
         "run": str(run),
         "options": sent,
         "resume": resume,

@@ -11,7 +11,12 @@ import numpy as np
 import torch
 from skimage.measure import block_reduce
 
-from napari_unet.data.annotations import as_mask, distance_stack, read_annotations
+from napari_unet.data.annotations import (
+    as_mask,
+    distance_stack,
+    read_annotations,
+    remark_on_objects,
+)
 from napari_unet.data.masks import IGNORE, Classes, check_pair
 from napari_unet.data.normalisation import measure_normalisation
 from napari_unet.data.scale import Scale, find_scale
@@ -86,6 +91,8 @@ class Dataset:
 
     Attributes
     ----------
+    remark : str
+        What a user should know of the masks, if anything.
     config : TrainingConfig
         Completed by the network's own options.
     target : Classes or Scale
@@ -108,6 +115,8 @@ class Dataset:
         If the images have different numbers of channels, or a class is only held out.
     """
 
+    remark = ""
+
     def __init__(
         self,
         pairs: Sequence[Pair],
@@ -123,6 +132,8 @@ class Dataset:
         images, labels = zip(*given, strict=True)
         self.config = config = complete_training(config, images)
         masks, self.target, self.counts = _find_target(labels, config)
+        if isinstance(self.target, Classes):
+            self.remark = remark_on_objects(masks, self.target)
         every = list(zip(images, masks, strict=True))
         self._names = [image.name or str(i) for i, (image, _) in enumerate(every)]
         self.network = network_config(config, channels, self.target.n)

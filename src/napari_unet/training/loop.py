@@ -370,6 +370,7 @@ class Trainer:
             self.data.target.describe(self.data.counts),
             *self.data.describe_split(),
             describe_transfer(self.transfer) if self.transfer else "",
+            self.data.remark,
         )
 
     def _finish(self, reason: str, why: str = "") -> TrainingFinished:
