@@ -390,7 +390,7 @@ class TrainingConfig(ComputeConfig):
     loss: str = option(
         "auto",
         "What is minimised; border-cross-entropy is that of the 2015 paper, and auto "
-        "takes it, or mse for regression.",
+        "takes it, for numbered objects cross-entropy-dice, for regression mse.",
         choices=(
             "auto",
             "border-cross-entropy",
@@ -584,7 +584,7 @@ class ObjectConfig(Config):
         minimum=0,
     )
     minimum_size: int = option(
-        0, "Pixels below which an object is left out.", minimum=0
+        16, "Pixels below which an object is left out.", minimum=0
     )
 
 

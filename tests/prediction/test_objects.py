@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,10 @@ from napari_unet.config import ObjectConfig
 from napari_unet.data import Stack
 from napari_unet.errors import ConfigError, StackFormatError
 from napari_unet.evaluation.objects import score_objects
-from napari_unet.prediction.objects import ObjectFinder, find_objects, roles
+from napari_unet.prediction import objects
+from napari_unet.prediction.objects import ObjectFinder, roles
+
+find_objects = partial(objects.find_objects, minimum_size=0)
 
 
 def shares(*rows):
@@ -102,7 +107,7 @@ def test_sections_and_volumes_of_a_stack():
     stack = Stack(inside, "TZYX")
     probabilities = np.stack([1 - inside, inside], axis=2).reshape(4, 2, 1, 3)
 
-    finder = ObjectFinder(stack, (1,), ObjectConfig())
+    finder = ObjectFinder(stack, (1,), ObjectConfig(minimum_size=0))
     planes = [finder(each) for each in probabilities]
     assert np.concatenate(planes)[:, 0].tolist() == [
         [1, 0, 0],
@@ -110,7 +115,7 @@ def test_sections_and_volumes_of_a_stack():
         [3, 0, 0],
         [4, 0, 5],
     ]
-    finder = ObjectFinder(stack, (1,), ObjectConfig(object_dims=3))
+    finder = ObjectFinder(stack, (1,), ObjectConfig(object_dims=3, minimum_size=0))
     planes = [finder(each) for each in probabilities]
     assert [len(each) for each in planes] == [0, 2, 0, 2]
     assert np.concatenate(planes)[:, 0].tolist() == [
@@ -121,4 +126,6 @@ def test_sections_and_volumes_of_a_stack():
     ]
     for axes, message in (("TCYX", "no Z"), ("ZTYX", "Z after the other")):
         with pytest.raises(StackFormatError, match=message):
-            ObjectFinder(Stack(inside, axes), (1,), ObjectConfig(object_dims=3))
+            ObjectFinder(
+                Stack(inside, axes), (1,), ObjectConfig(object_dims=3, minimum_size=0)
+            )

@@ -38,3 +38,13 @@ def test_nothing_is_left_open() -> None:
 def test_completing_twice_changes_nothing() -> None:
     once = complete_training(TrainingConfig(loss="dice", optimizer="sgd"))
     assert complete_training(once) == once
+
+
+def test_auto_is_the_loss_that_suits_the_target() -> None:
+    suits = {
+        "border-cross-entropy": {},
+        "cross-entropy-dice": {"objects": "border"},
+        "mse": {"task": "regression", "objects": "distance"},
+    }
+    for loss, told in suits.items():
+        assert complete_training(TrainingConfig(**told)).loss == loss

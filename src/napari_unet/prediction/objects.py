@@ -59,7 +59,7 @@ def find_objects(
     Examples
     --------
     >>> inside = np.array([[0.9, 0.8, 0.1, 0.7]])
-    >>> find_objects([1 - inside, inside])
+    >>> find_objects([1 - inside, inside], minimum_size=1)
     array([[1, 1, 0, 2]], dtype=int32)
     """
     values = np.asarray(predicted)

@@ -45,8 +45,7 @@ def complete_training(
         If there is no model to start from.
     """
     if config.loss == "auto":
-        loss = "mse" if config.regresses else "border-cross-entropy"
-        config = replace(config, loss=loss)
+        config = replace(config, loss=_loss(config))
     optimiser = OPTIMISERS[config.optimizer]
     tuned = config.pretrained and find_member(config.network).build is EncoderUNet
     own: dict[str, Any] = {
@@ -70,6 +69,13 @@ def complete_training(
     if config.anisotropy is None:
         config = replace(config, anisotropy=images[0].anisotropy)
     return complete(config, max(image.shape_seen(3)[0] for image in images))
+
+
+def _loss(config: TrainingConfig) -> str:
+    """Return the loss for a target; objects have a class of their borders already."""
+    if config.regresses:
+        return "mse"
+    return "border-cross-entropy" if config.objects == "no" else "cross-entropy-dice"
 
 
 def _shape(init: str, network: str) -> dict[str, Any]:
