@@ -97,7 +97,9 @@ def _add_train(commands: Any) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="list the pairs and why, do not train"
     )
-    parser.add_argument("--run", type=Path, required=True, help="folder for the run")
+    parser.add_argument(
+        "--run", type=Path, help="folder for the run; needed unless --dry-run is given"
+    )
     parser.add_argument(
         "--resume", action="store_true", help="go on with the run in that folder"
     )
@@ -105,21 +107,27 @@ def _add_train(commands: Any) -> None:
     flags.add_image_flags(parser)
     flags.add_output_flags(parser)
     flags.add_options(parser, TrainingConfig)
+    parser.usage = "%(prog)s IMAGE LABELS --run RUN [options]"
 
 
 def _train(given: argparse.Namespace) -> int:
     from napari_unet.console import show, stop_on_interrupt
     from napari_unet.events import TrainingFinished
-    from napari_unet.training import train_events
-    from napari_unet.training.train import check_budget, training_config
 
+    if given.run is None and not given.dry_run:
+        raise ConfigError("Say by --run in which folder to keep the training.")
     chosen = flags.chosen(given, TrainingConfig)
-    check_budget(chosen)
-    config = training_config(chosen, given.run if given.resume else None)
+    TrainingConfig.from_dict(chosen)  # says what is wrong before torch is loaded
     pairs = inputs.open_pairs(given, given.image, given.labels)
     held_out = inputs.open_held_out(given)
     if given.dry_run:
         return 0
+
+    from napari_unet.training import train_events
+    from napari_unet.training.train import check_budget, training_config
+
+    check_budget(chosen)
+    config = training_config(chosen, given.run if given.resume else None)
     with stop_on_interrupt() as stop:
         events = train_events(
             pairs,
@@ -152,13 +160,16 @@ def _add_preview(commands: Any) -> None:
     flags.add_image_flags(parser)
     flags.add_output_flags(parser)
     flags.add_options(parser, TrainingConfig)
+    parser.usage = "%(prog)s IMAGE LABELS --out OUT [options]"
 
 
 def _preview(given: argparse.Namespace) -> int:
     from napari_unet.data import write_stack
-    from napari_unet.training import preview_patches
 
     image, labels = inputs.open_pair(given, given.image, given.labels)
+
+    from napari_unet.training import preview_patches
+
     chosen = flags.chosen(given, TrainingConfig)
     grey, mask = preview_patches(image, labels, given.patches, **chosen)
     of_image, of_mask = ("ZCYX", "ZYX") if mask.ndim == 3 else ("TCZYX", "TZYX")
@@ -205,6 +216,7 @@ def _add_predict(commands: Any) -> None:
     flags.add_image_flags(parser)
     flags.add_output_flags(parser)
     flags.add_options(parser, PredictionConfig)
+    parser.usage = "%(prog)s MODEL INPUT [INPUT ...] --out OUT [options]"
 
 
 def _predict(given: argparse.Namespace) -> int:
@@ -250,7 +262,10 @@ def _predict_one(
         overwrite=given.overwrite,
         should_stop=should_stop,
     )
-    last = show(events, _face(given), path.name)
+    title, many = path.name, len(given.input)
+    if many > 1:
+        title += f" ({given.input.index(path) + 1} of {many})"
+    last = show(events, _face(given), title, brief=many > 1)
     if isinstance(last, PredictionFinished):
         files = [last.labels, last.prediction, last.probabilities, last.objects]
         _say(given, "\n".join(filter(None, files)))
@@ -390,13 +405,13 @@ def _add_info(commands: Any) -> None:
 
 
 def _info(given: argparse.Namespace) -> int:
+    from napari_unet.console import show_facts
+
     facts = _facts(given.file, given)
     if given.json:
         _write(json.dumps(facts))
-        return 0
-    for name, value in facts.items():
-        text = json.dumps(value, ensure_ascii=False)
-        _say(given, f"{name + ':':14} {value if isinstance(value, str) else text}")
+    elif not given.quiet:
+        show_facts(facts)
     return 0
 
 

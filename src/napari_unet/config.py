@@ -123,7 +123,7 @@ def _same(config: type[Config], name: str) -> Any:
 def _own(config: type[Config], name: str) -> Any:
     """Take over an option, by default left to the network chosen."""
     other = config.__dataclass_fields__[name]
-    text = other.metadata["help"].removesuffix(".") + "; nothing takes the network's."
+    text = other.metadata["help"].removesuffix(".") + "; by default the network's own."
     return field(default=None, metadata={**other.metadata, "help": text})
 
 
@@ -180,6 +180,21 @@ class Config:
                 f"Unknown option {', '.join(unknown)}; known are {', '.join(known)}."
             )
         return cls(**values)
+
+
+GROUPS = {
+    "device": "computing",
+    "preset": "how long, and from what",
+    "task": "what is learnt from the mask",
+    "network": "network",
+    "batch_size": "optimiser",
+    "loss": "loss",
+    "augment": "augmentation",
+    "validation": "validation and checkpoints",
+    "object_dims": "objects",
+    "tile": "computing",
+}
+"""Titles under which the options are shown, by the first option of each."""
 
 
 NETWORKS = (
@@ -288,12 +303,12 @@ class TrainingConfig(ComputeConfig):
     init: str | None = option(
         None, "Model to start from: a run folder or .safetensors file."
     )
+    seed: int = option(0, "Start of all random numbers.", minimum=0, maximum=2**31 - 1)
     task: str = option(
         "classes",
         "What is learnt: the class of each pixel, or by regression a value.",
         choices=("classes", "regression"),
     )
-    seed: int = option(0, "Start of all random numbers.", minimum=0, maximum=2**31 - 1)
     ignore: tuple[int, ...] = option(
         (),
         "Mask values that are neither trained nor scored, such as 254,255.",
@@ -318,27 +333,28 @@ class TrainingConfig(ComputeConfig):
     dropout: float | None = _own(NetworkConfig, "dropout")
     context: int | None = option(
         None,
-        "Sections above and below each that a 2-D network sees besides; nothing "
-        "takes 1 in a stack along Z whose sections resemble each other, else 0.",
+        "Sections above and below each that a 2-D network sees besides; by default 1 "
+        "in a stack along Z whose sections resemble each other, else 0.",
         minimum=0,
         maximum=16,
     )
     anisotropy: float | None = option(
         None,
-        "How many times deeper than wide a voxel is, for a 3-D network; nothing takes "
-        "it from the pixel size.",
+        "How many times deeper than wide a voxel is, for a 3-D network; by default as "
+        "the pixel size says.",
         minimum=0.01,
         maximum=100,
     )
     patch_size: int | None = option(
         None,
-        "Rows and columns of a training patch; nothing takes the network's.",
+        "Rows and columns of a training patch; by default the network's own.",
         minimum=16,
         maximum=2048,
     )
     patch_depth: int | None = option(
         None,
-        "Sections of a training patch, for a 3-D network; nothing suits the voxels.",
+        "Sections of a training patch, for a 3-D network; by default what suits the "
+        "voxels.",
         minimum=1,
         maximum=512,
     )
@@ -360,8 +376,8 @@ class TrainingConfig(ComputeConfig):
     )
     learning_rate: float | None = option(
         None,
-        "Step size after warm-up; nothing takes the optimizer's: 0.002, of rmsprop "
-        "0.001, of sgd 0.01; a quarter of it with a pretrained encoder.",
+        "Step size after warm-up; by default the optimizer's: 0.002, of rmsprop 0.001, "
+        "of sgd 0.01; a quarter of it with a pretrained encoder.",
         minimum=1e-7,
         maximum=1,
     )
@@ -373,13 +389,13 @@ class TrainingConfig(ComputeConfig):
     )
     weight_decay: float | None = option(
         None,
-        "Pull on the weights towards zero; nothing takes the optimizer's: 0.01 of "
-        "adamw, else 0.",
+        "Pull on the weights towards zero; by default the optimizer's: 0.01 of adamw, "
+        "else 0.",
         minimum=0,
         maximum=1,
     )
     clip: float | None = option(
-        None, "Largest norm of the gradient; nothing clips none.", minimum=1e-3
+        None, "Largest norm of the gradient; by default any.", minimum=1e-3
     )
     averaging: float = option(
         0.99,
@@ -418,13 +434,13 @@ class TrainingConfig(ComputeConfig):
     )
     class_balance: bool | None = option(
         None,
-        "Whether rare classes weigh more (2015 paper, w_c), in any loss; nothing "
-        "takes the loss's: only in border-cross-entropy.",
+        "Whether rare classes weigh more (2015 paper, w_c), in any loss; by default "
+        "only in border-cross-entropy.",
     )
     border_weight: float | None = option(
         None,
         "Extra weight of narrow gaps between objects (2015 paper, w_0), in any loss; "
-        "nothing takes the loss's: 10 in border-cross-entropy, else 0.",
+        "by default 10 in border-cross-entropy, else 0.",
         minimum=0,
         maximum=1000,
     )
@@ -436,8 +452,8 @@ class TrainingConfig(ComputeConfig):
     )
     augment: str = option(
         "default",
-        "How much training patches are varied; the eight options from flip to blur "
-        "change single parts of it.",
+        "How much training patches are varied; each option from flip to blur "
+        "changes one part of it.",
         choices=tuple(AUGMENTATIONS),
     )
     flip: bool | None = option(None, "Whether patches are mirrored at random.")
@@ -482,8 +498,8 @@ class TrainingConfig(ComputeConfig):
     )
     elastic_grid: int | None = option(
         None,
-        "Elastic displacements along each side of a patch (3 in the 2015 paper); "
-        "nothing takes one every 64 pixels.",
+        "Elastic displacements along each side of a patch (3 in the 2015 paper); by "
+        "default one every 64 pixels.",
         minimum=2,
         maximum=64,
     )
@@ -594,8 +610,8 @@ class PredictionConfig(ObjectConfig, ComputeConfig):
 
     tile: int | None = option(
         None,
-        "Largest rows and columns given to the network at once; nothing chooses "
-        "it by memory.",
+        "Largest rows and columns given to the network at once; by default as many as "
+        "memory allows.",
         minimum=16,
     )
 

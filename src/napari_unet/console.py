@@ -6,7 +6,7 @@ import contextlib
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.progress import (
@@ -39,7 +39,9 @@ if TYPE_CHECKING:
 Face = Literal["bar", "json", "quiet"]
 
 
-def show(events: Iterable[Event], face: Face, title: str) -> Event | None:
+def show(
+    events: Iterable[Event], face: Face, title: str, *, brief: bool = False
+) -> Event | None:
     """Go through all events, showing them; return the last one.
 
     Parameters
@@ -49,9 +51,11 @@ def show(events: Iterable[Event], face: Face, title: str) -> Event | None:
         A progress bar on standard error, lines on standard output, or nothing.
     title : str
         What the bar is called.
+    brief : bool
+        Whether the bar is one of many: it vanishes, and says nothing but remarks.
     """
     last = None
-    with _Bar(title) if face == "bar" else contextlib.nullcontext() as bar:
+    with _Bar(title, brief) if face == "bar" else contextlib.nullcontext() as bar:
         for last in events:
             if bar is not None:
                 bar.show(last)
@@ -78,30 +82,55 @@ def stop_on_interrupt() -> Iterator[threading.Event]:
 
 
 def show_networks(networks: Iterable[NetworkInfo]) -> None:
-    """Print the family as a table."""
-    table = Table("Network", "What it is", box=None, pad_edge=False)
-    for title in ("Parameters", "Trained", "Stride", "Halo", "Exact"):
-        table.add_column(title, justify="right", no_wrap=True)
+    """Print the family, two lines a network."""
+    table = Table.grid(padding=(0, 2))
     for each in networks:
+        patch = f", patch {each.patch_size}²" if each.patch_size else ""
+        table.add_row(each.name, each.line)
         table.add_row(
-            each.name,
-            each.line,
-            f"{each.parameters:,}",
-            f"{each.trained:,}",
-            str(each.stride),
-            str(each.halo),
-            "yes" if each.exact else "no",
+            "",
+            f"{each.parameters:,} parameters ({each.trained:,} trained), depth "
+            f"{each.depth}, width {each.width}{patch}; stride {each.stride} px, halo "
+            f"{each.halo} px, tiles {'' if each.exact else 'not '}exact",
+            style="dim",
         )
-    Console().print(table)
-    Console().print(
-        "And unet-<encoder>, on a pretrained encoder: napari-unet networks --encoders"
+    table.add_row(
+        "unet-<encoder>",
+        "A U-Net on a pretrained encoder; napari-unet networks --encoders lists them.",
     )
+    Console().print(table, highlight=False)
+
+
+def show_facts(facts: dict[str, Any]) -> None:
+    """Print what is known of an image, a model or a run, a line each."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in {**facts, **facts.get("history", {})}.items():
+        if name != "history" and (words := _words(value)):
+            table.add_row(name.replace("_", " "), words)
+    Console().print(table, highlight=False, markup=False)
+
+
+def _words(value: Any) -> str:
+    """Write a plain value as people do; nothing for nothing."""
+    if isinstance(value, dict):
+        parts = {name.replace("_", " "): _words(each) for name, each in value.items()}
+        return ", ".join(f"{name} {text}" for name, text in parts.items() if text)
+    if isinstance(value, list):
+        return f"[{', '.join(map(_words, value))}]" if value else ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "" if value is None else str(value)
 
 
 class _Bar:
     """A progress bar with what matters beside it."""
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, brief: bool) -> None:
+        self._brief = brief
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -109,6 +138,7 @@ class _Bar:
             _TimeLeft(),
             TextColumn("{task.fields[note]}"),
             console=Console(stderr=True),
+            transient=brief,
         )
         self._task = self._progress.add_task(title, total=1.0, note="", left=None)
         self._score = ""
@@ -132,11 +162,12 @@ class _Bar:
             for text in filter(None, (event.transfer, event.remark)):
                 self._say(text)
         elif isinstance(event, PredictionStarted):
-            self._say(
-                f"{event.sections} section(s) in {event.tiles} tile(s) of up to "
-                f"{event.tile[0]} × {event.tile[1]} pixels ({event.device}, "
-                f"{event.precision})."
-            )
+            if not self._brief:
+                self._say(
+                    f"{event.sections} section(s) in {event.tiles} tile(s) of up to "
+                    f"{event.tile[0]} × {event.tile[1]} pixels ({event.device}, "
+                    f"{event.precision})."
+                )
             for remark in event.remarks:
                 self._say(remark)
         elif isinstance(event, Validated):

@@ -6,15 +6,20 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from napari_unet.config import options
+from napari_unet.config import GROUPS, options
 
 if TYPE_CHECKING:
     from napari_unet.config import Config
 
 
+_METAVARS = {int: "N", float: "X", str: "TEXT"}
+
+
 def command(commands: Any, name: str, function: Any, text: str) -> Any:
     """Add a command to the parser, run by `function`."""
-    parser = commands.add_parser(name, help=text, description=f"{text.capitalize()}.")
+    parser = commands.add_parser(
+        name, help=text, description=f"{text[0].upper()}{text[1:]}."
+    )
     parser.set_defaults(command=function)
     return parser
 
@@ -49,8 +54,12 @@ def add_output_flags(parser: argparse.ArgumentParser) -> None:
 
 def add_options(parser: argparse.ArgumentParser, config: type[Config]) -> None:
     """Make a flag of each option; only those given appear in the result."""
-    group = parser.add_argument_group("options")
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    title = "options"
     for each in options(config):
+        title = GROUPS.get(each.name, title)
+        if title not in groups:
+            groups[title] = parser.add_argument_group(title)
         how: dict[str, Any] = {"help": each.help, "default": argparse.SUPPRESS}
         if each.default not in (None, ()):
             how["help"] += f" (default: {each.default})"
@@ -61,8 +70,8 @@ def add_options(parser: argparse.ArgumentParser, config: type[Config]) -> None:
         else:
             how["type"] = each.type
             how["choices"] = each.choices or None
-            how["metavar"] = None if each.choices else each.type.__name__.upper()
-        group.add_argument("--" + each.name.replace("_", "-"), **how)
+            how["metavar"] = None if each.choices else _METAVARS[each.type]
+        groups[title].add_argument("--" + each.name.replace("_", "-"), **how)
 
 
 def chosen(given: argparse.Namespace, config: type[Config]) -> dict[str, Any]:

@@ -70,7 +70,9 @@ def find_classes(
             break
     ignored = {*ignore} | ({0} if zero_is_unlabelled else set())
     values = sorted(set(counts) - ignored)
-    label = masks[0].label + (f" and {len(masks) - 1} more" if len(masks) > 1 else "")
+    label = masks[0].label
+    if len(masks) > 1:
+        label = f"The series of {len(masks)} masks from {label} on"
     if len(values) < 2:
         raise MaskError(_too_few(label, values, counts, zero_is_unlabelled))
     if len(values) > MAX_CLASSES:

@@ -85,10 +85,11 @@ def _matches_table(scores: ObjectScores) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD, padding=0)  # fits 80 characters
     columns = ("IoU ≥", "AP", "by image", "precision", "recall", "F1", "mean IoU")
     for column in (*columns, "TP", "FP", "FN"):
-        table.add_column(column, justify="right")
+        least = 9 if column == "precision" else 7
+        table.add_column(column, justify="right", min_width=least)
     for each in scores.matches:
         shares = (
             *(each.ap, each.ap_by_image, each.precision, each.recall),

@@ -117,7 +117,8 @@ def find_member(name: str) -> Member:
     try:
         if is_encoder_network(name):
             return encoder_member(name)
-        known += encoder_networks()
+        if name.startswith(PREFIX):
+            known += encoder_networks()
     except ConfigError as error:
         more = f" {error}"
     close = difflib.get_close_matches(name, known, cutoff=0.5)
