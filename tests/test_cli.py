@@ -328,7 +328,7 @@ def test_curves_of_a_run(
 def test_wrong_usage_is_2(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert usage_error([]) == 2
     assert usage_error(["dance"]) == 2
-    assert usage_error(["train", "a.tif", "b.tif"]) == 2
+    assert main(["train", "a.tif", "b.tif"]) == 2
     assert usage_error(train(data, data / "x", "--depth=two")) == 2
     assert usage_error(train(data, data / "x", "--sections=3")) == 2
     assert "is not a range such as 0:18" in capsys.readouterr().err
@@ -532,7 +532,7 @@ def test_networks_are_listed_as_a_table_and_as_json(
     table = capsys.readouterr().out
     assert "unet-2015" in table
     assert "31,030,658" in table
-    assert table.splitlines()[-1].endswith("networks --encoders")
+    assert table.rstrip().endswith("networks --encoders")
     assert main(["networks", "--channels=3", "--classes=3", "--json"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (xception,) = [each for each in lines if each["name"] == "unet-xception"]
@@ -555,3 +555,36 @@ def test_encoders_are_listed_by_name(
     assert capsys.readouterr().out == "unet-resnet18\n"
     assert main(["networks", "--encoders", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"name": "unet-resnet18"}
+
+
+def test_dry_run_needs_no_run_folder(
+    data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [str(data / "image.tif"), str(data / "labels.tif")]
+    assert main(["train", *files, "--dry-run"]) == 0
+    assert main(["train", *files]) == 2
+    assert "--run" in capsys.readouterr().err
+
+
+def test_a_usage_error_is_short(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert usage_error(["train", "image.tif", "labels.tif", "--preset=unet"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) <= 4
+
+
+def test_many_images_are_predicted_without_two_lines_each(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [str(data / "image.tif"), str(data / "labels.tif")]
+    assert main(["predict", str(data / "run"), *files, f"--out={tmp_path}"]) == 0
+    output, errors = capsys.readouterr()
+    assert output.split() == [
+        str(tmp_path / f"{name}.labels.tif") for name in ("image", "labels")
+    ]
+    assert "section(s)" not in errors
+
+
+def test_patches_of_volumes_can_be_looked_at(data: Path, tmp_path: Path) -> None:
+    files = [str(data / "image.tif"), str(data / "labels.tif"), f"--out={tmp_path}"]
+    size = ["--patch-size=16", "--patch-depth=2", "--patches=3", "--network=unet-3d"]
+    assert main(["preview", *files, *size, "--depth=1", "--width=2"]) == 0
+    assert open_stack(tmp_path / "labels.tif").shape == (3, 2, 16, 16)

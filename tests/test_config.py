@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_unet.config import (
+    GROUPS,
     ComputeConfig,
     Config,
     NetworkConfig,
@@ -201,3 +202,17 @@ def test_several_values(given: Any, expected: tuple[int, ...]) -> None:
 def test_several_values_are_whole_numbers(given: Any) -> None:
     with pytest.raises(ConfigError, match=r"ignore is .* must be"):
         TrainingConfig(ignore=given)
+
+
+def test_random_weights_are_not_frozen() -> None:
+    with pytest.raises(ConfigError, match="random weights"):
+        TrainingConfig(freeze=0.2)
+    assert TrainingConfig(freeze=0.2, init="run").freeze == 0.2
+    assert TrainingConfig(freeze=0.2, network="unet-resnet18").freeze == 0.2
+
+
+def test_each_group_begins_with_an_option() -> None:
+    names = [
+        each.name for each in (*options(TrainingConfig), *options(PredictionConfig))
+    ]
+    assert set(GROUPS) <= set(names)

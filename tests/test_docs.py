@@ -41,6 +41,7 @@ def command_lines() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize(("page", "line"), [*command_lines()])
 def test_a_command_line_is_understood(page: str, line: str) -> None:
+    # Brackets mark what may be left out.
     arguments = shlex.split(re.sub(r"[\[\]]", "", line), comments=True)[1:]
     if arguments[-1] == "--help":
         arguments.pop()

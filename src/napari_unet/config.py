@@ -565,6 +565,12 @@ class TrainingConfig(ComputeConfig):
                 f"{self.border_weight}, but regression has no classes to weigh: leave "
                 "them out."
             )
+        if self.freeze and not self.init and self.network in NETWORKS:
+            raise ConfigError(
+                f"freeze is {self.freeze:g}, but {self.network} starts from random "
+                "weights, which must learn: leave freeze out, or start from a model "
+                "(init) or with a pretrained encoder (network unet-<encoder>)."
+            )
         if self.steps_per_epoch and not self.epochs:
             raise ConfigError(
                 f"steps_per_epoch is {self.steps_per_epoch}, but there are no epochs: "

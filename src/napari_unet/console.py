@@ -96,7 +96,7 @@ def show_networks(networks: Iterable[NetworkInfo]) -> None:
         )
     table.add_row(
         "unet-<encoder>",
-        "A U-Net on a pretrained encoder; napari-unet networks --encoders lists them.",
+        "On a pretrained encoder: napari-unet networks --encoders",
     )
     Console().print(table, highlight=False)
 
@@ -165,7 +165,7 @@ class _Bar:
             if not self._brief:
                 self._say(
                     f"{event.sections} section(s) in {event.tiles} tile(s) of up to "
-                    f"{event.tile[0]} × {event.tile[1]} pixels ({event.device}, "
+                    f"{' × '.join(map(str, event.tile))} pixels ({event.device}, "
                     f"{event.precision})."
                 )
             for remark in event.remarks:

@@ -40,6 +40,14 @@ def test_the_table_says_all():
     )
 
 
+def test_many_objects_fit_the_table():
+    found = np.arange(200_000).reshape(1, 400, 500)
+    truth = np.where(found < 3, found, 0)
+    text = evaluate_objects(found, truth).text(80)
+    assert "…" not in text
+    assert "199,997" in text
+
+
 def test_other_shapes_are_refused():
     with pytest.raises(MaskError, match="image's shape"):
         evaluate_objects(FOUND[:1], TRUTH)

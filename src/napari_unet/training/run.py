@@ -92,7 +92,8 @@ class RunFolder:
         """Raise `OutputExistsError` if the folder holds a run or a model already."""
         if any((self.path / name).exists() for name in _FILES):
             raise OutputExistsError(
-                f"{self.path} holds a run already: resume it, or choose another folder."
+                f"{self.path} holds a run already: resume it (resume, --resume), "
+                "replace it (overwrite, --overwrite), or choose another folder."
             )
 
     def reopen(self, options: dict[str, Any]) -> None:
