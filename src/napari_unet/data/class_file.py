@@ -67,7 +67,7 @@ def _read(path: Path) -> tuple[dict[int, str], set[int]]:
             raise ValueError("it is no list of values and names")
         ignore = listed.pop("ignore", [])
         ignored = {_value(each) for each in _as_list(ignore)}
-        names = {_value(value): str(name) for value, name in listed.items()}
+        names = {_value(value): _name(name) for value, name in listed.items()}
     except (OSError, ValueError, yaml.YAMLError) as error:
         cause = " ".join(str(error).split()).rstrip(".")
         raise MaskError(
@@ -91,3 +91,9 @@ def _value(given: Any) -> int:
         red, green, blue = packed >> 16, packed >> 8 & 255, packed & 255
         return red if red == green == blue else (1 << 24) + packed
     raise ValueError(f"{given!r} is no whole number and no colour such as '#ff0000'")
+
+
+def _name(given: Any) -> str:
+    if given is None or isinstance(given, list | dict):
+        raise ValueError(f"{given!r} is no name")
+    return str(given)

@@ -77,9 +77,15 @@ def find_classes(
         raise MaskError(_too_few(label, values, counts, zero_is_unlabelled))
     if len(values) > MAX_CLASSES:
         raise MaskError(too_many_values(label, counts))
+    called = tuple((names or {}).get(value) or value_name(value) for value in values)
+    if len(set(called)) < len(called):
+        raise MaskError(
+            f"{label} has the values {values} with the names {called}. Let the names "
+            "differ."
+        )
     classes = Classes(
         tuple(values),
-        tuple((names or {}).get(value) or value_name(value) for value in values),
+        called,
         ignore=tuple(sorted(ignored)),
         dtype=np.result_type(*(each.dtype for each in masks)).name,
     )
