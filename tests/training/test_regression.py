@@ -241,9 +241,10 @@ def test_objects_grow_from_predicted_distances(trained: Any) -> None:
     model = Model.load(trained[0])
     image, _ = smoothed(1)
     values = predict(model, image)
-    objects = predict(model, image, output="objects", object_threshold=5000.0)
+    how = {"object_threshold": 5000.0, "minimum_size": 0}
+    objects = predict(model, image, output="objects", **how)
     np.testing.assert_array_equal(objects > 0, values > 5000)
-    fewer = {"object_threshold": 5000.0, "seed_threshold": 50.0}
+    fewer = {**how, "seed_threshold": 50.0}
     assert 1 < predict(model, image, output="objects", **fewer).max() < objects.max()
 
 
