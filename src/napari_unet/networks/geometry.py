@@ -174,16 +174,17 @@ def _mean_pool(layer: MaxPool) -> nn.Module:
 
 def _measure_crop(network: nn.Module, strides: tuple[int, ...]) -> tuple[int, int]:
     """Return crop and remainder: those of the size that loses the fewest pixels."""
-    network = copy.deepcopy(network).to("meta")
     stride = strides[-1]
 
-    def lost(size: int) -> int:
-        lengths = (*strides[:-2], size, size)
-        image = torch.empty(1, 1, *lengths, dtype=torch.float64, device="meta")
-        return size - int(network(image).shape[-1])
+    def lost(size: int, device: str) -> int:
+        image = torch.empty(1, 1, size, size, dtype=torch.float64, device=device)
+        with torch.no_grad():
+            return size - int(network(image).shape[-1])
 
     base = 16 * stride  # more than any of the family crops
-    if lost(base) == 0:
+    if len(strides) == 3 or lost(base, "cpu") == 0:  # all for volumes are padded
         return 0, 0
-    size = min(range(base, base + stride), key=lost)
-    return lost(size) // 2, size % stride
+    # Shapes without numbers, for their many sizes; torch takes a second to load them.
+    network = copy.deepcopy(network).to("meta")
+    size = min(range(base, base + stride), key=lambda size: lost(size, "meta"))
+    return lost(size, "meta") // 2, size % stride
