@@ -10,6 +10,7 @@ from napari_unet.events import (
     CheckpointSaved,
     Event,
     Failed,
+    PatchesDrawn,
     PredictionFinished,
     PredictionStarted,
     Ready,
@@ -28,6 +29,7 @@ EXAMPLES = [
         *(None, "cpu", "fp32", 0, [1, 2], [], "section 0", "nothing"),
         remark="Objects?",
     ),
+    PatchesDrawn("a.npy", "b.npy"),
     StepDone(3, 0.1 + 0.2, 1e-7, 0.5, 12.25, 12.25),
     Validated(
         9,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_unet.evaluation import evaluate, evaluate_objects, evaluate_regression
     from napari_unet.model import Model
     from napari_unet.networks import list_networks as networks
-    from napari_unet.prediction import find_objects, predict
+    from napari_unet.prediction import find_objects, predict, predict_attention
     from napari_unet.training import preview_patches, train
 
     __version__: str
@@ -46,6 +46,7 @@ __all__ = [
     "networks",
     "open_stack",
     "predict",
+    "predict_attention",
     "preview_patches",
     "synthetic_em",
     "train",
@@ -68,6 +69,7 @@ _MODULES = {
     "find_objects": "prediction",
     "open_stack": "data",
     "predict": "prediction",
+    "predict_attention": "prediction",
     "preview_patches": "training",
     "synthetic_em": "data",
     "train": "training",

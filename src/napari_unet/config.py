@@ -40,6 +40,10 @@ class Option:
         Whether ``None`` is allowed.
     many : bool
         Whether it is a list, of any length, of such values.
+    usual : float or None
+        A value to start from, for a number that is left out by default.
+    group : str
+        The title of `GROUPS` under which it is shown.
     """
 
     name: str
@@ -52,6 +56,8 @@ class Option:
     suggestions: tuple[str, ...] = ()
     optional: bool = False
     many: bool = False
+    usual: float | None = None
+    group: str = "options"
 
     def check(self, value: Any) -> None:
         """Raise `ConfigError` unless `value` is one this option allows."""
@@ -102,6 +108,7 @@ def option(
     maximum: float | None = None,
     choices: tuple[str, ...] = (),
     suggestions: tuple[str, ...] = (),
+    usual: float | None = None,
 ) -> Any:
     """Define one option of a config dataclass."""
     metadata = {
@@ -110,6 +117,7 @@ def option(
         "maximum": maximum,
         "choices": choices,
         "suggestions": suggestions,
+        "usual": usual,
     }
     return field(default=default, metadata=metadata)
 
@@ -124,14 +132,16 @@ def _own(config: type[Config], name: str) -> Any:
     """Take over an option, by default left to the network chosen."""
     other = config.__dataclass_fields__[name]
     text = other.metadata["help"].removesuffix(".") + "; by default the network's own."
-    return field(default=None, metadata={**other.metadata, "help": text})
+    own = {"help": text, "usual": other.default}
+    return field(default=None, metadata={**other.metadata, **own})
 
 
 def options(config: type[Config] | Config) -> list[Option]:
     """List the options of a config class, in the order they are defined."""
     hints = get_type_hints(config if isinstance(config, type) else type(config))
-    found = []
+    found, group = [], "options"
     for each in fields(config):
+        group = GROUPS.get(each.name, group)
         hint = hints[each.name]
         members = getattr(hint, "__args__", (hint,))
         found.append(
@@ -141,6 +151,7 @@ def options(config: type[Config] | Config) -> list[Option]:
                 default=each.default,
                 optional=type(None) in members,
                 many=get_origin(hint) is tuple,
+                group=group,
                 **each.metadata,
             )
         )
@@ -289,16 +300,20 @@ class TrainingConfig(ComputeConfig):
         "is set.",
     )
     steps: int | None = option(
-        None, "Steps to train for, instead of a time.", minimum=1
+        None, "Steps to train for, instead of a time.", usual=1000, minimum=1
     )
     epochs: int | None = option(
         None,
         "Epochs to train for, instead of a time; one shows as many patches as cover "
         "the annotated pixels once.",
+        usual=10,
         minimum=1,
     )
     steps_per_epoch: int | None = option(
-        None, "Steps of an epoch, instead of those that cover the pixels.", minimum=1
+        None,
+        "Steps of an epoch, instead of those that cover the pixels.",
+        usual=100,
+        minimum=1,
     )
     init: str | None = option(
         None, "Model to start from: a run folder or .safetensors file."
@@ -335,6 +350,7 @@ class TrainingConfig(ComputeConfig):
         None,
         "Sections above and below each that a 2-D network sees besides; by default 1 "
         "in a stack along Z whose sections resemble each other, else 0.",
+        usual=1,
         minimum=0,
         maximum=16,
     )
@@ -342,12 +358,14 @@ class TrainingConfig(ComputeConfig):
         None,
         "How many times deeper than wide a voxel is, for a 3-D network; by default as "
         "the pixel size says.",
+        usual=1,
         minimum=0.01,
         maximum=100,
     )
     patch_size: int | None = option(
         None,
         "Rows and columns of a training patch; by default the network's own.",
+        usual=256,
         minimum=16,
         maximum=2048,
     )
@@ -355,6 +373,7 @@ class TrainingConfig(ComputeConfig):
         None,
         "Sections of a training patch, for a 3-D network; by default what suits the "
         "voxels.",
+        usual=16,
         minimum=1,
         maximum=512,
     )
@@ -395,7 +414,7 @@ class TrainingConfig(ComputeConfig):
         maximum=1,
     )
     clip: float | None = option(
-        None, "Largest norm of the gradient; by default any.", minimum=1e-3
+        None, "Largest norm of the gradient; by default any.", usual=1, minimum=1e-3
     )
     averaging: float = option(
         0.99,
@@ -441,6 +460,7 @@ class TrainingConfig(ComputeConfig):
         None,
         "Extra weight of narrow gaps between objects (2015 paper, w_0), in any loss; "
         "by default 10 in border-cross-entropy, else 0.",
+        usual=10,
         minimum=0,
         maximum=1000,
     )
@@ -500,6 +520,7 @@ class TrainingConfig(ComputeConfig):
         None,
         "Elastic displacements along each side of a patch (3 in the 2015 paper); by "
         "default one every 64 pixels.",
+        usual=3,
         minimum=2,
         maximum=64,
     )
@@ -517,6 +538,7 @@ class TrainingConfig(ComputeConfig):
     patience: int | None = option(
         None,
         "Validations without progress before stopping early (of about 20).",
+        usual=5,
         minimum=1,
     )
     checkpoint_every: float = option(
@@ -618,6 +640,7 @@ class PredictionConfig(ObjectConfig, ComputeConfig):
         None,
         "Largest rows and columns given to the network at once; by default as many as "
         "memory allows.",
+        usual=512,
         minimum=16,
     )
 

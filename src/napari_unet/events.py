@@ -160,6 +160,21 @@ class TrainingFinished(Event):
 
 
 @dataclass(frozen=True)
+class PatchesDrawn(Event):
+    """Training patches are drawn, to look at.
+
+    Attributes
+    ----------
+    images, labels : str
+        Files of arrays ``(N, C, Y, X)`` and ``(N, Y, X)``, as
+        `napari_unet.preview_patches` returns them; with Z before Y for volumes.
+    """
+
+    images: str
+    labels: str
+
+
+@dataclass(frozen=True)
 class PredictionStarted(Event):
     """The tiles are planned.
 
@@ -197,7 +212,7 @@ class PredictionFinished(Event):
 
     Attributes
     ----------
-    labels, probabilities, objects, prediction : str or None
+    labels, probabilities, objects, prediction, attention : str or None
         The files written; `prediction` holds the values of a model of regression.
     """
 
@@ -205,6 +220,7 @@ class PredictionFinished(Event):
     probabilities: str | None = None
     objects: str | None = None
     prediction: str | None = None
+    attention: str | None = None
 
 
 @dataclass(frozen=True)
@@ -239,6 +255,7 @@ _BY_NAME = {
         Validated,
         CheckpointSaved,
         TrainingFinished,
+        PatchesDrawn,
         PredictionStarted,
         TilesDone,
         PredictionFinished,

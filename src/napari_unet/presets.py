@@ -49,6 +49,32 @@ AUGMENTATIONS: dict[str, dict[str, Any]] = {
 }
 """What each word of the option ``augment`` stands for."""
 
+NETWORK_SIZES: dict[str, dict[str, Any]] = {
+    "unet-2015": {"width": 64, "dropout": 0.5, "patch_size": 572},
+    "unet-keras": {"width": 64, "dropout": 0.5},
+    "unet-small": {"width": 8},
+    "unet-xception": {"width": 32, "patch_size": 160},
+}
+"""See `usual_sizes`."""
+
+VOLUME_SIZES = {"depth": 3, "patch_size": 48}
+"""Likewise of networks for volumes; the patch is one of cubic voxels."""
+
+
+def usual_sizes(network: str) -> dict[str, Any]:
+    """Return what a network takes where nothing is said, if it is not the usual."""
+    sizes = NETWORK_SIZES.get(network.removesuffix("-3d"), {})
+    return {**sizes, **VOLUME_SIZES} if network.endswith("-3d") else sizes
+
+
+RATES: dict[str, dict[str, float]] = {
+    "adamw": {"learning_rate": 2e-3, "weight_decay": 1e-2},
+    "adam": {"learning_rate": 2e-3, "weight_decay": 0.0},
+    "rmsprop": {"learning_rate": 1e-3, "weight_decay": 0.0},  # as Keras
+    "sgd": {"learning_rate": 1e-2, "weight_decay": 0.0},
+}
+"""What an optimiser takes where nothing is said."""
+
 PRESETS: dict[str, dict[str, Any]] = {
     # Momentum 0.99, one large tile at a time, border weights with w_0 = 10 and
     # sigma = 5, 3 by 3 displacements of 10 pixels. The paper names no learning rate.

@@ -4,6 +4,7 @@
 events of `napari_unet.events` to standard output, one JSON object a line each::
 
     {"do": "train", "image": PATH, "labels": PATH, "axes": "ZYX", "run": FOLDER, ...}
+    {"do": "preview", "image": PATH, "labels": PATH, "axes": "ZYX", ...}
     {"do": "predict", "model": PATH, "image": PATH, "labels": PATH, ...}
     {"do": "stop"}
 
@@ -31,12 +32,14 @@ import numpy as np
 
 from napari_unet.data import open_stack
 from napari_unet.errors import UNetError
-from napari_unet.events import Event, Failed, PredictionFinished, Ready
+from napari_unet.events import Event, Failed, PatchesDrawn, PredictionFinished, Ready
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from napari_unet.config import PredictionConfig
     from napari_unet.data import Stack
+    from napari_unet.model import Model
 
     Request = dict[str, Any]
     Stop = Callable[[], bool]
@@ -102,16 +105,21 @@ def train(request: Request, stop: Stop) -> Iterator[Event]:
 
     run, resume = Path(request["run"]), request.get("resume", False)
     config = training_config(request.get("options", {}), run if resume else None)
-    image = _stack(request)
-    source = request.get("labels_source")
-    labels = replace(
-        open_stack(request["labels"], axes=request.get("labels_axes")),
-        name=request.get("labels_name", ""),
-        source=Path(source) if source else None,
-    )
     yield from train_events(
-        [(image, labels)], config, run=run, should_stop=stop, resume=resume
+        [_pair(request)], config, run=run, should_stop=stop, resume=resume
     )
+
+
+def preview(request: Request, stop: Stop) -> Iterator[Event]:
+    """Draw training patches into .npy files beside the pixels."""
+    from napari_unet.training import preview_patches
+
+    drawn = preview_patches(*_pair(request), **request.get("options", {}))
+    folder = Path(request["image"]).parent
+    paths = [folder / "patches.npy", folder / "patches-labels.npy"]
+    for path, patches in zip(paths, drawn, strict=True):
+        np.save(path, patches)
+    yield PatchesDrawn(*map(str, paths))
 
 
 def predict(request: Request, stop: Stop) -> Iterator[Event]:
@@ -123,38 +131,66 @@ def predict(request: Request, stop: Stop) -> Iterator[Event]:
     from napari_unet.config import PredictionConfig
     from napari_unet.model import Model
     from napari_unet.prediction import predict_events
-    from napari_unet.prediction.output import (
-        ArraySink,
-        check_probabilities,
-        result_shapes,
-    )
+    from napari_unet.prediction.attention import predict_attention
+    from napari_unet.prediction.output import check_probabilities
 
     model = Model.load(request["model"])
     stack = _stack(request)
     config = PredictionConfig.from_dict(request.get("options", {}))
     path = request.get("probabilities")
     check_probabilities(model, wanted=bool(path))
-    shape, with_classes = result_shapes(model, stack)
-    labels = _create(request["labels"], model.target.dtype, shape)
-    probabilities = _create(path, "float32", with_classes) if path else None
-    sink = ArraySink(labels, probabilities)
-    wanted = probabilities is not None
+    sinks = _sinks(request, model, stack, config)
+
+    def store(*section: Any) -> None:
+        for sink in sinks:
+            sink(*section)
+
     for event in predict_events(
-        model, stack, config, sink, probabilities=wanted, should_stop=stop
+        model,
+        stack,
+        config,
+        store,
+        probabilities=bool(path or request.get("objects")) and not model.regresses,
+        should_stop=stop,
     ):
         if isinstance(event, PredictionFinished):
-            del sink, labels, probabilities  # closes the files, all written
-            event = (
-                PredictionFinished(prediction=request["labels"])
-                if model.regresses
-                else PredictionFinished(request["labels"], path)
+            sinks.clear()  # closes the files, all written
+            if maps := request.get("attention"):
+                np.save(maps, predict_attention(model, stack))
+            event = PredictionFinished(
+                **{"prediction" if model.regresses else "labels": request["labels"]},
+                probabilities=path,
+                objects=request.get("objects"),
+                attention=maps,
             )
         yield event
 
 
+def _sinks(
+    request: Request, model: Model, stack: Stack, config: PredictionConfig
+) -> list[Callable[..., None]]:
+    """Open the files of the results that are wanted."""
+    from napari_unet.prediction.output import (
+        ArraySink,
+        ObjectSink,
+        object_finder,
+        result_shapes,
+    )
+
+    shape, with_classes = result_shapes(model, stack)
+    labels = _create(request["labels"], model.target.dtype, shape)
+    path = request.get("probabilities")
+    probabilities = _create(path, "float32", with_classes) if path else None
+    sinks: list[Callable[..., None]] = [ArraySink(labels, probabilities)]
+    if path := request.get("objects"):
+        finder = object_finder(model, stack, config)
+        sinks.append(ObjectSink(_create(path, "int32", shape), finder))
+    return sinks
+
+
 def serve(inbox: Inbox, outbox: Outbox) -> None:
     """Answer requests until there are no more."""
-    jobs = {"train": train, "predict": predict}
+    jobs = {"train": train, "preview": preview, "predict": predict}
     outbox.send(Ready())
     for request, stop in inbox:
         try:
@@ -197,6 +233,14 @@ def _parse(line: str) -> Request:
         return {**request, "do": str(request["do"])}
     except (ValueError, TypeError, KeyError):
         return {"do": "", "wrong": f"This is not a request: {line.strip()[:200]}"}
+
+
+def _pair(request: Request) -> tuple[Stack, Stack]:
+    """Open the image and its labels under the names the user knows them by."""
+    labels = open_stack(request["labels"], axes=request.get("labels_axes"))
+    name, source = request.get("labels_name", ""), request.get("labels_source")
+    labels = replace(labels, name=name, source=Path(source) if source else None)
+    return _stack(request), labels
 
 
 def _stack(request: Request) -> Stack:

@@ -134,3 +134,10 @@ def test_a_result_has_no_channel_axis() -> None:
     result = Labels(np.zeros((3, 4), np.uint8), **placement(image))
     np.testing.assert_allclose(result.scale, (5, 6))
     assert result.axis_labels == ("y", "x")
+
+
+def test_a_scale_without_units_tells_the_proportions_of_the_voxels() -> None:
+    stack = stack_from_layer(Image(np.zeros((2, 3, 4)), scale=(10, 2, 2)))
+    assert stack.pixel_size == {"Z": 10, "Y": 2, "X": 2}
+    assert stack.unit is None
+    assert stack.anisotropy == 5

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from qtpy.QtWidgets import QComboBox
+from superqt import QCollapsible
 from superqt.utils import qimage_to_array
 
 from napari_unet.config import NETWORKS, PredictionConfig, TrainingConfig, options
 from napari_unet.data import Classes, Stack
+from napari_unet.events import PatchesDrawn, PredictionFinished
 from napari_unet.plugin import pixels, runs
 from napari_unet.plugin.fields import BudgetField, FolderField, clock
 from napari_unet.plugin.forms import OptionsForm
@@ -30,6 +32,7 @@ from napari_unet.plugin.loss_plot import (
 from napari_unet.plugin.loss_plot import thin as thin_out
 from napari_unet.plugin.models import ModelChoice, describe
 from napari_unet.plugin.pixel_job import PixelJob
+from napari_unet.plugin.preview import PatchPlace
 from napari_unet.plugin.results import Target, result_layers
 from napari_unet.plugin.worker_client import WorkerClient
 
@@ -65,6 +68,10 @@ def test_forms_allow_what_options_allow(qtbot: QtBot) -> None:
     rate = form.field("learning_rate")
     assert form.values()["learning_rate"] is None
     rate.given.setChecked(True)
+    assert rate.number.value() == 1e-7  # no usual one: it depends on the optimizer
+    form.suggest({"learning_rate": 0.01, "batch_size": 7})
+    assert form.values()["learning_rate"] == 1e-7  # what is given stays
+    assert form.values()["batch_size"] == 2
     rate.number.setValue(2e-3)
     assert rate.number.text() == "0.002"
     rate.number.setValue(1e-7)
@@ -202,8 +209,7 @@ def test_results_become_layers_in_the_axes_of_the_image(tmp_path: Path) -> None:
         target,
         Classes((0, 255), ("membrane", "cell")),
         "m",
-        tmp_path / "l.npy",
-        tmp_path / "p.npy",
+        PredictionFinished(str(tmp_path / "l.npy"), str(tmp_path / "p.npy")),
     )
     assert [kind for _, _, kind in layers] == ["image", "image", "labels"]
     names = [meta["name"] for _, meta, _ in layers]
@@ -218,7 +224,8 @@ def test_predicted_values_become_an_image(tmp_path: Path) -> None:
     values = np.linspace(-1, 1, 24, dtype=np.float32).reshape(2, 3, 4)  # Z, Y, X
     np.save(tmp_path / "l.npy", values)
     target = Target("tissue", "YZX", {"scale": [1, 2, 3]})
-    ((data, meta, kind),) = result_layers(target, None, "m", tmp_path / "l.npy", None)
+    finished = PredictionFinished(prediction=str(tmp_path / "l.npy"))
+    ((data, meta, kind),) = result_layers(target, None, "m", finished)
     assert (kind, meta["name"], meta["scale"]) == (
         "image",
         "tissue prediction",
@@ -234,7 +241,10 @@ def test_float_labels_become_whole_numbers(tmp_path: Path) -> None:
     np.save(tmp_path / "l.npy", np.array([[0, 255], [255, 0]], np.float32))
     target = Target("tissue", "YX", {})
     ((data, meta, _),) = result_layers(
-        target, Classes((0, 255), dtype="float32"), "m", tmp_path / "l.npy", None
+        target,
+        Classes((0, 255), dtype="float32"),
+        "m",
+        PredictionFinished(str(tmp_path / "l.npy")),
     )
     assert Labels(data, **meta).data.tolist() == [[0, 255], [255, 0]]
     stack = Stack(np.array([[0, 1.0]]), "YX")
@@ -363,3 +373,66 @@ def test_a_suggested_word_can_be_replaced_by_another(qtbot: QtBot) -> None:
     assert form.values()["network"] == "unet"
     form.enter({"network": "unet-resnet34"})
     assert form.values()["network"] == "unet-resnet34"
+
+
+def test_numbers_left_out_start_from_what_is_usual(qtbot: QtBot) -> None:
+    form = OptionsForm(options(TrainingConfig))
+    qtbot.addWidget(form)
+    form.suggest({"width": 64})
+    assert form.values()["width"] is None
+    for name, expected in {"width": 64, "depth": 4, "steps": 1000, "clip": 1}.items():
+        field = form.field(name)
+        assert field.number.isHidden()
+        field.given.setChecked(True)
+        assert not field.number.isHidden()
+        assert form.values()[name] == expected
+
+
+def test_options_are_grouped_as_in_the_config(qtbot: QtBot) -> None:
+    form = OptionsForm(options(TrainingConfig), elsewhere=("network",))
+    qtbot.addWidget(form)
+    groups = {each.text(): each for each in form.findChildren(QCollapsible)}
+    assert list(groups)[-1] == "Computing"
+    assert groups["Network"].isAncestorOf(form.field("depth"))
+    assert not groups["Network"].isAncestorOf(form.field("network"))
+    assert groups["Loss"].isAncestorOf(form.field("border_sigma"))
+    assert form.values() == TrainingConfig().to_dict()
+
+
+def test_a_model_to_start_from_can_be_none(qtbot: QtBot, runs_folder: Path) -> None:
+    run = runs_folder / "a"
+    run.mkdir()
+    (run / "model.safetensors").touch()
+    form = OptionsForm(
+        options(TrainingConfig), made={"init": ModelChoice("start afresh")}
+    )
+    qtbot.addWidget(form)
+    assert form.values()["init"] is None
+    form.field("init").box.setCurrentIndex(1)
+    assert form.values()["init"] == str(run)
+    form.enter({"init": "/elsewhere/b.safetensors"})
+    assert form.values()["init"] == "/elsewhere/b.safetensors"
+    form.enter({"init": None})
+    assert form.values()["init"] is None
+
+
+def test_patches_are_laid_out_right_of_the_image(tmp_path: Path) -> None:
+    from napari.layers import Image
+
+    layer = Image(
+        np.zeros((9, 30, 50)), scale=(5, 2, 3), translate=(0, 7, 100), name="a"
+    )
+    place = PatchPlace.of(layer, Stack(layer.data, "ZYX", name="a"))
+    images = np.arange(1, 6, dtype=np.float32)[:, None, None, None]
+    np.save(tmp_path / "i.npy", np.broadcast_to(images, (5, 1, 6, 6)))
+    labels = np.full((5, 2, 2), 255, np.uint8)  # of a network that crops 2 pixels
+    np.save(tmp_path / "l.npy", labels)
+    drawn = PatchesDrawn(str(tmp_path / "i.npy"), str(tmp_path / "l.npy"))
+    (image, meta, _), (mask, _, kind) = place.layers(drawn)
+    assert (meta["name"], kind) == ("a patches", "labels")
+    assert image.shape == mask.shape == (20, 40)  # two rows of four, with gaps of 4
+    assert image[::10, ::10].tolist() == [[1, 2, 3, 4], [5, 1, 1, 1]]
+    assert np.argwhere(mask)[[0, -1]].tolist() == [[2, 2], [13, 3]]
+    assert meta["scale"] == [2, 3]
+    assert meta["translate"] == [7, 100 + 3 * 54]
+    assert layer.translate.tolist() == [0, 7, 100]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from napari.layers import Image
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 
@@ -422,9 +423,9 @@ def test_what_is_missing_is_said(
 
     viewer.layers.clear()
     add_tissue(viewer)
-    set_options(train, depth=3, patch_size=100)
+    set_options(train, steps=3, epochs=2)
     click(qtbot, train.train_button)
-    assert "multiple of 8" in notes()[-1]
+    assert "steps is 3 and epochs is 2" in notes()[-1]
     assert len(notes()) == 7
     assert train.train_button.isEnabled()
 
@@ -434,22 +435,22 @@ def test_a_preset_enters_its_options(
 ) -> None:
     train = open_widget(make_napari_viewer(), "Train")
     usual = train.advanced.values()
-    set_options(train, ignore=7)
+    set_options(train, ignore=[7])
     set_options(train, preset="keras-isbi")
     entered = train.advanced.values()
     assert TrainingConfig.from_dict(
-        {"preset": "keras-isbi", "ignore": 7}
+        {"preset": "keras-isbi", "ignore": [7]}
     ) == TrainingConfig.from_dict(entered)
     set_options(train, preset="multiscale", learning_rate=0.5)
     assert train.advanced.values() == {
         **usual,
-        "ignore": 7,
+        "ignore": [7],
         "preset": "multiscale",
         "multiscale": True,
         "learning_rate": 0.5,
     }
     train.advanced.field("preset").setCurrentText("")
-    assert train.advanced.values() == {**usual, "ignore": 7}
+    assert train.advanced.values() == {**usual, "ignore": [7]}
 
 
 def test_a_model_that_is_gone_or_does_not_fit_is_explained(
@@ -610,6 +611,145 @@ def test_regression_learns_from_images_too(
     train.advanced.enter({"task": "classes"})
     assert train.labels.layer.name == "truth"
     assert not train.classes.isHidden()
+
+
+def run_to_the_end(qtbot: QtBot, widget: Any, button: Any) -> None:
+    click(qtbot, button)
+    qtbot.waitUntil(idle(widget), timeout=WAIT)
+
+
+def add_cells(viewer: Viewer) -> None:
+    """A volume of bright boxes, numbered, with voxels twice as deep as wide."""
+    numbers = np.zeros((8, 32, 32), np.uint16)
+    for number, place in {3: (2, 2), 7: (18, 18), 9: (2, 18)}.items():
+        numbers[1:7, *(slice(first, first + 12) for first in place)] = number
+    noise = np.random.default_rng(0).normal(size=numbers.shape)
+    scale = (2, 1, 1)  # without units
+    viewer.add_image((numbers > 0) * 10.0 + noise, name="cells", scale=scale)
+    viewer.add_labels(numbers, name="numbers", scale=scale)
+
+
+def test_objects_of_a_volume_are_learnt_and_found(
+    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot
+) -> None:
+    from napari_unet.model import read_info
+
+    viewer = make_napari_viewer()
+    add_cells(viewer)
+    train, predict = (open_widget(viewer, name) for name in ("Train", "Predict"))
+    objects = train.advanced.field("objects")
+    qtbot.waitUntil(lambda: not objects.isHidden(), timeout=WAIT)
+    set_options(train, network="unet-3d", objects="border", border_width=1, steps=60)
+    set_options(train, depth=1, width=8, patch_size=32, patch_depth=4, validation=0.0)
+    set_options(train, averaging=0.0, augment="light")
+    run_to_the_end(qtbot, train, train.train_button)
+    info = read_info(train._run)
+    assert info["network"]["anisotropy"] == 2
+    assert predict.advanced.values()["object_dims"] == 3
+    assert predict.objects.isChecked()
+    run_to_the_end(qtbot, predict, predict.predict_button)
+    found = viewer.layers["cells objects"]
+    middles = [found.data[4, y, x] for y, x in ((8, 8), (24, 24), (8, 24))]
+    assert len(set(middles) - {0}) == 3
+    assert found.data.dtype == np.int32
+    assert found.scale.tolist() == [2, 1, 1]
+
+
+def test_values_are_learnt_and_predicted_as_an_image(
+    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot
+) -> None:
+    viewer = make_napari_viewer()
+    add_tissue(viewer)
+    half = viewer.layers["tissue"].data / 2.0
+    viewer.add_image(half, name="half", scale=(50, 4, 4), units=("nm",) * 3)
+    train, predict = (open_widget(viewer, name) for name in ("Train", "Predict"))
+    set_options(train, task="regression", steps=20, **SMALL)
+    train.image.choose(viewer.layers["tissue"])
+    train.labels.choose(viewer.layers["half"])
+    run_to_the_end(qtbot, train, train.train_button)
+    assert predict.probabilities.isHidden()
+    predict.image.choose(viewer.layers["tissue"])
+    run_to_the_end(qtbot, predict, predict.predict_button)
+    result = viewer.layers["tissue prediction"]
+    assert isinstance(result, Image)
+    assert np.corrcoef(result.data.ravel(), half.ravel())[0, 1] > 0.3
+
+
+def test_a_preview_shows_patches_and_their_labels(
+    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot
+) -> None:
+    viewer = make_napari_viewer()
+    add_tissue(viewer)
+    train = open_widget(viewer, "Train")
+    set_options(train, augment="none", **SMALL)
+    run = train.run.path()
+    for _ in range(2):  # the second replaces the first
+        run_to_the_end(qtbot, train, train.preview_button)
+        names = [layer.name for layer in viewer.layers]
+        expected = ["tissue", "truth", "tissue patches", "tissue patches labels"]
+        assert names == expected
+    patches, labels = viewer.layers["tissue patches"], viewer.layers[-1]
+    assert patches.data.shape == labels.data.shape == (2 * 68, 4 * 68)
+    assert set(np.unique(labels.data)) == {0, 255}
+    membrane = labels.data[:64, :64] == 0
+    assert patches.data[:64, :64][membrane].mean() < patches.data[:64, :64].mean()
+    assert train.image.layer.name == "tissue"
+    assert not run.exists()
+    assert train.train_button.isEnabled()
+    set_options(train, patch_size=63)
+    run_to_the_end(qtbot, train, train.preview_button)
+    assert "patch_size is 63" in notes()[-1]
+
+
+def test_attention_is_shown_of_a_network_that_has_it(
+    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, runs_folder: Path
+) -> None:
+    from napari_unet import Model
+    from napari_unet.config import NetworkConfig
+    from napari_unet.data import Classes
+    from napari_unet.networks import build_network
+
+    for name in ("unet-attention", "unet"):
+        config = NetworkConfig(depth=2, width=4, name=name)
+        model = Model(build_network(config), config, Classes((0, 255)))
+        model.save(runs_folder / name / "model.safetensors")
+    viewer = make_napari_viewer()
+    add_tissue(viewer)
+    predict = open_widget(viewer, "Predict")
+    predict.model.choose(runs_folder / "unet")
+    assert predict.attention.isHidden()
+    predict.model.choose(runs_folder / "unet-attention")
+    assert not predict.attention.isHidden()
+    predict.attention.setChecked(True)
+    run_to_the_end(qtbot, predict, predict.predict_button)
+    maps = [viewer.layers[f"tissue attention {gate}"] for gate in (1, 2)]
+    for each in maps:
+        assert each.data.shape == (4, 96, 96)
+        assert 0 < each.data.min() < each.data.max() < 1
+        assert each.scale.tolist() == [50, 4, 4]
+
+
+def test_what_one_should_know_of_a_prediction_is_a_warning(
+    make_napari_viewer: Callable[..., Viewer], fake_worker: object
+) -> None:
+    from napari_unet.events import PredictionStarted
+
+    predict = open_widget(make_napari_viewer(), "Predict")
+    remark = "Seams may show."
+    predict._on_event(PredictionStarted(4, 1, [64, 64], "cpu", "fp32", [remark]))
+    (note,) = notification_manager.records
+    assert (str(note.message), str(note.severity)) == (remark, "warning")
+
+
+def test_a_time_is_not_asked_for_where_steps_are_given(
+    make_napari_viewer: Callable[..., Viewer], fake_worker: object
+) -> None:
+    train = open_widget(make_napari_viewer(), "Train")
+    assert train.budget.isEnabled()
+    set_options(train, network="unet-2015", steps=5)
+    assert not train.budget.isEnabled()
+    train.advanced.field("width").given.setChecked(True)
+    assert train.advanced.values()["width"] == 64
 
 
 def test_the_synthetic_sample_opens(make_napari_viewer: Callable[..., Viewer]) -> None:

@@ -19,6 +19,7 @@ from napari_unet.networks.nested import NestedUNet
 from napari_unet.networks.residual import ResidualUNet, Xception
 from napari_unet.networks.unet import UNet
 from napari_unet.networks.variants import KerasUNet, SmallUNet, UNet2015
+from napari_unet.presets import NETWORK_SIZES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,24 +59,22 @@ FAMILY = {
     "unet-2015": Member(
         "The paper's own: not padded, no norm (Ronneberger et al. 2015).",
         UNet2015,
-        width=64,
-        dropout=0.5,
-        patch_size=572,
+        **NETWORK_SIZES["unet-2015"],
     ),
     "unet-keras": Member(
         "The same-padded version for Keras: up-sampling, dropout, no norm.",
         KerasUNet,
-        width=64,
-        dropout=0.5,
+        **NETWORK_SIZES["unet-keras"],
     ),
     "unet-small": Member(
-        "8 to 128 features, batch norm everywhere, a 3×3 head.", SmallUNet, width=8
+        "8 to 128 features, batch norm everywhere, a 3×3 head.",
+        SmallUNet,
+        **NETWORK_SIZES["unet-small"],
     ),
     "unet-xception": Member(
         "Separable convolutions, residual projections, no skips (Keras example).",
         Xception,
-        width=32,
-        patch_size=160,
+        **NETWORK_SIZES["unet-xception"],
     ),
     "unet-attention": Member(
         "Attention gates on the skips (Oktay et al. 2018).", AttentionUNet

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 MODEL_KEY = "napari-unet model"
 """In a layer's metadata: the model that predicted it."""
 
+PREVIEW_KEY = "napari-unet preview"
+"""In a layer's metadata: it shows training patches."""
+
 
 class LayerChoice(QComboBox):
     """The layers of one type; takes the only one, or the newest given one, by itself.
@@ -78,7 +81,8 @@ class LayerChoice(QComboBox):
 
     def _suggest(self, layers: list[Any]) -> int:
         """Take the newest layer that is not itself a result of ours."""
-        given = [each for each in layers if MODEL_KEY not in each.metadata]
+        ours = {MODEL_KEY, PREVIEW_KEY}
+        given = [each for each in layers if not ours & each.metadata.keys()]
         return self._layers.index((given or layers)[-1]) if layers else -1
 
     def _on_index(self) -> None:

@@ -43,6 +43,8 @@ class ClassesView(QWidget):
 
     def follow(self, layer: Any) -> None:
         """Show the classes of `layer`, now and whenever it is painted on."""
+        if layer is self._layer:
+            return
         if self._layer is not None:
             for name in ("data", "labels_update", "colormap"):
                 getattr(self._layer.events, name).disconnect(self._on_change)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
+    QCheckBox,
     QComboBox,
     QDoubleSpinBox,
     QFileDialog,
     QFormLayout,
-    QGroupBox,
     QHBoxLayout,
     QLabel,
     QLineEdit,
@@ -26,7 +26,7 @@ from qtpy.QtWidgets import (
 from superqt import QCollapsible
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _BUDGETS = {"Quick, 2 minutes": 2.0, "Good, 10 minutes": 10.0, "Thorough, 1 hour": 60.0}
 _OTHER = "Other …"
@@ -187,6 +187,23 @@ def button(text: str, hint: str) -> QPushButton:
     return made
 
 
+def tick(text: str, hint: str) -> QCheckBox:
+    """Make a box to tick with a tooltip."""
+    made = QCheckBox(text)
+    made.setToolTip(f"<p>{hint}</p>")
+    return made
+
+
+def column_of(widgets: Iterable[QWidget]) -> QWidget:
+    """Put widgets below each other."""
+    column = QWidget()
+    layout = QVBoxLayout(column)
+    layout.setContentsMargins(0, 0, 0, 0)
+    for each in widgets:
+        layout.addWidget(each)
+    return column
+
+
 def choice(entries: Mapping[str, Any], hint: str) -> QComboBox:
     """Make a box of named values; `currentData` is the chosen value."""
     box = QComboBox()
@@ -205,9 +222,10 @@ def paragraph() -> QLabel:
     return label
 
 
-def form_in(box: QGroupBox) -> QFormLayout:
-    """Lay a box out as rows of a name and a field."""
-    form = QFormLayout(box)
+def form_in(box: QWidget) -> QFormLayout:
+    """Lay a box out as rows of a name and a field, if it is not yet."""
+    if (form := box.layout()) is None:
+        form = QFormLayout(box)
     form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
     return form
 

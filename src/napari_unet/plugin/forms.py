@@ -5,22 +5,25 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QRegularExpression, Qt, Signal
+from qtpy.QtCore import QRegularExpression, QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QRegularExpressionValidator
 from qtpy.QtWidgets import (
+    QAbstractSpinBox,
     QCheckBox,
     QComboBox,
     QDoubleSpinBox,
-    QFormLayout,
     QHBoxLayout,
     QLabel,
     QLineEdit,
     QSpinBox,
+    QVBoxLayout,
     QWidget,
 )
 
+from napari_unet.plugin.fields import folded, form_in
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
     from napari_unet.config import Option
 
@@ -29,29 +32,45 @@ _LARGEST = 2**31 - 1  # of a QSpinBox
 
 
 class OptionsForm(QWidget):
-    """One row per option: its name, and a field that allows what the option allows.
+    """A field for each option that allows what it allows, in groups to unfold.
 
     Parameters
     ----------
     options : iterable of Option
+    elsewhere : collection of str
+        Options whose fields the caller puts in a place of their own.
+    made : mapping of str to QWidget
+        Fields made by the caller, with `value`, `setValue` and the signal `changed`.
     """
 
     changed = Signal()
 
-    def __init__(self, options: Iterable[Option]) -> None:
+    def __init__(
+        self,
+        options: Iterable[Option],
+        *,
+        elsewhere: Collection[str] = (),
+        made: Mapping[str, QWidget] | None = None,
+    ) -> None:
         super().__init__()
-        layout = QFormLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        self._fields: dict[str, QWidget] = {}
-        for option in options:
-            field = make_field(option)
-            label = QLabel(option.name.replace("_", " "))
-            for each in (label, field):
-                each.setToolTip(f"<p>{option.help}</p>")
+        self._fields = dict(made or {})
+        groups: dict[str, QWidget] = {}
+        # What concerns the computer instead of the images comes last.
+        for option in sorted(options, key=lambda each: each.group == "computing"):
+            field = self._fields.setdefault(option.name, make_field(option))
+            field.setToolTip(f"<p>{option.help}</p>")
             _changes(field).connect(self.changed)
-            layout.addRow(label, field)
-            self._fields[option.name] = field
+            if option.name not in elsewhere:
+                form = form_in(groups.setdefault(option.group, QWidget()))
+                form.setContentsMargins(10, 0, 0, 6)
+                label = QLabel(option.name.replace("_", " "))
+                label.setToolTip(field.toolTip())
+                form.addRow(label, field)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        for title, group in groups.items():
+            column.addWidget(folded(title.capitalize(), group))
 
     def field(self, name: str) -> QWidget:
         """Return the input field of an option."""
@@ -61,10 +80,18 @@ class OptionsForm(QWidget):
         """Return what is entered, by option name."""
         return {name: field_value(field) for name, field in self._fields.items()}
 
-    def enter(self, values: dict[str, Any]) -> None:
+    def enter(self, values: Mapping[str, Any]) -> None:
         """Enter values that the options allow; others than these are left alone."""
         for name in filter(values.__contains__, self._fields):
             set_field_value(self._fields[name], values[name])
+
+    def suggest(self, values: Mapping[str, Any]) -> None:
+        """Have numbers that are left out start from these values once they are not."""
+        for name, value in values.items():
+            field = self._fields[name]
+            if isinstance(field, OptionalField) and not field.given.isChecked():
+                with QSignalBlocker(field.number):
+                    field.number.setValue(value)
 
 
 class NumberField(QDoubleSpinBox):
@@ -81,7 +108,7 @@ class NumberField(QDoubleSpinBox):
 
 
 class OptionalField(QWidget):
-    """A number that can be left out by the box before it."""
+    """A number that can be left out by the box before it, and is not seen then."""
 
     changed = Signal()
 
@@ -93,8 +120,9 @@ class OptionalField(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.given)
         layout.addWidget(number, 1)
-        number.setEnabled(False)
-        self.given.toggled.connect(number.setEnabled)
+        layout.addStretch()
+        number.setVisible(False)
+        self.given.toggled.connect(number.setVisible)
         self.given.toggled.connect(self.changed)
         number.valueChanged.connect(self.changed)
 
@@ -174,13 +202,13 @@ def set_field_value(field: QWidget, value: Any) -> None:
 
 def _changes(field: QWidget) -> Any:
     """Return the signal of a field of `make_field` that tells of changes."""
-    if isinstance(field, OptionalField):
-        return field.changed
     if isinstance(field, QCheckBox):
         return field.stateChanged
     if isinstance(field, QComboBox):
         return field.currentTextChanged
-    return field.textChanged
+    if isinstance(field, QLineEdit | QAbstractSpinBox):
+        return field.textChanged
+    return field.changed
 
 
 def _number(option: Option) -> QSpinBox | NumberField:
@@ -189,6 +217,6 @@ def _number(option: Option) -> QSpinBox | NumberField:
     highest = _LARGEST if option.maximum is None else option.maximum
     number.setRange(option.type(lowest), option.type(highest))
     number.setMinimumWidth(90)
-    if option.default is not None:
-        number.setValue(option.default)
+    start = option.usual if option.default is None else option.default
+    number.setValue(option.type(start or 0))
     return number

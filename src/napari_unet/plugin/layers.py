@@ -139,7 +139,11 @@ def _axes(dimensions: int, labels: Sequence[str], name: str) -> str:
 def _pixel_size(
     axes: str, scale: Sequence[float] | None, units: Sequence[Any] | None
 ) -> tuple[dict[str, float], str | None]:
-    """Return the size along each spatial axis in the unit of X, if it is a length."""
+    """Return the size along each spatial axis in the unit of X, if it is a length.
+
+    Pixels are none, but a layer may be scaled without units: that tells the proportions
+    of its voxels.
+    """
     if scale is None or units is None:
         return {}, None
     by_axis = {
@@ -149,7 +153,9 @@ def _pixel_size(
     }
     unit = by_axis["X"].units
     if not unit.is_compatible_with("meter"):
-        return {}, None
+        plain = {axis: float(size.magnitude) for axis, size in by_axis.items()}
+        alike = {str(size.units) for size in by_axis.values()} == {"pixel"}
+        return plain if alike and set(plain.values()) != {1.0} else {}, None
     sizes = {
         axis: float(size.to(unit).magnitude)
         for axis, size in by_axis.items()

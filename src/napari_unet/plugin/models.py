@@ -8,18 +8,27 @@ from typing import Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QWidget
 
+from napari_unet.errors import ConfigError
 from napari_unet.model import MODEL_FILE
 from napari_unet.plugin import runs
 from napari_unet.plugin.fields import button
+from napari_unet.prediction.objects import roles
 
 
 class ModelChoice(QWidget):
-    """The models in the user's runs, the newest first, and any other by its file."""
+    """The models in the user's runs, the newest first, and any other by its file.
 
-    chosen = Signal()
+    Parameters
+    ----------
+    nothing : str
+        What it means to choose none, as the first entry; empty where there must be one.
+    """
 
-    def __init__(self) -> None:
+    changed = Signal()
+
+    def __init__(self, nothing: str = "") -> None:
         super().__init__()
+        self._nothing = nothing
         self.box = QComboBox()
         self.box.setPlaceholderText("no model yet")
         self.box.setMinimumContentsLength(12)
@@ -34,14 +43,17 @@ class ModelChoice(QWidget):
         row.addWidget(self.box, 1)
         row.addWidget(browse)
         self.box.currentIndexChanged.connect(self._on_index)
+        self.refresh()
 
     def path(self) -> Path | None:
         """Return the chosen run folder or model file, or None."""
         return self.box.currentData()
 
     def refresh(self, newest: Path | None = None) -> None:
-        """List the models anew and choose `newest`, or the newest there is."""
+        """List the models anew and choose `newest`, or else the first entry."""
         self.box.clear()
+        if self._nothing:
+            self.box.addItem(self._nothing, None)
         for run in runs.trained_runs():
             self._add(run)
         if newest is not None:
@@ -53,8 +65,17 @@ class ModelChoice(QWidget):
         """Choose a model, and list it if it is not listed yet."""
         path = path.parent if path.name == MODEL_FILE else path
         if self.box.findData(path) < 0:
-            self._add(path, 0)
+            self._add(path, int(bool(self._nothing)))
         self.box.setCurrentIndex(self.box.findData(path))
+
+    def value(self) -> str | None:
+        """Return the path as an option takes it."""
+        path = self.path()
+        return None if path is None else str(path)
+
+    def setValue(self, value: str | None) -> None:
+        """Choose what `value` returned."""
+        self.refresh(None if value is None else Path(value))
 
     def _add(self, path: Path, place: int | None = None) -> None:
         place = self.box.count() if place is None else place
@@ -63,7 +84,7 @@ class ModelChoice(QWidget):
     def _on_index(self) -> None:
         path = self.path()
         self.box.setToolTip("" if path is None else f"<p>{path}</p>")
-        self.chosen.emit()
+        self.changed.emit()
 
     def _browse(self) -> None:
         chosen, _ = QFileDialog.getOpenFileName(
@@ -71,6 +92,16 @@ class ModelChoice(QWidget):
         )
         if chosen:
             self.choose(Path(chosen))
+
+
+def has_objects(info: dict[str, Any]) -> bool:
+    """Tell from `read_info` whether objects can be found in what a model predicts."""
+    names = (info["classes"] or {}).get("names", ())
+    try:
+        roles(len(names) or 1, names)
+    except ConfigError:
+        return False
+    return True
 
 
 def describe(info: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from napari.utils.notifications import show_error, show_warning
-from qtpy.QtWidgets import QCheckBox, QGroupBox, QHBoxLayout
+from qtpy.QtWidgets import QGroupBox, QHBoxLayout
 
 from napari_unet.config import PredictionConfig, options
 from napari_unet.data import Classes
@@ -17,10 +17,18 @@ from napari_unet.events import Event, PredictionFinished, PredictionStarted, Til
 from napari_unet.model import find_model, read_info
 from napari_unet.plugin import pixels
 from napari_unet.plugin.choices import LayerChoice
-from napari_unet.plugin.fields import ProgressLine, button, folded, form_in, paragraph
+from napari_unet.plugin.fields import (
+    ProgressLine,
+    at_top,
+    button,
+    column_of,
+    form_in,
+    paragraph,
+    tick,
+)
 from napari_unet.plugin.forms import OptionsForm
 from napari_unet.plugin.layers import stack_from_layer
-from napari_unet.plugin.models import ModelChoice, describe
+from napari_unet.plugin.models import ModelChoice, describe, has_objects
 from napari_unet.plugin.pixel_job import PixelJob
 from napari_unet.plugin.results import Target, result_layers
 from napari_unet.plugin.session import DockedWidget
@@ -64,8 +72,14 @@ class PredictWidget(DockedWidget):
         self.image = LayerChoice(self._viewer, Image, "open an image first")
         self.model = ModelChoice()
         self.about = paragraph()
-        self.probabilities = QCheckBox("also probabilities")
-        self.probabilities.setToolTip("<p>Adds an image for each class, 0 to 1.</p>")
+        self.probabilities = tick("also probabilities", "An image for each class.")
+        self.objects = tick("also objects", "Labels with a number for each object.")
+        self.attention = tick("also attention", "An image for each attention gate.")
+        self._boxes = {
+            "probabilities": self.probabilities,
+            "objects": self.objects,
+            "attention": self.attention,
+        }
         self.advanced = OptionsForm(options(PredictionConfig))
         self.predict_button = button("Predict", "Label every pixel of the image.")
         self.cancel_button = button("Cancel", "Stop, and add nothing.")
@@ -78,12 +92,12 @@ class PredictWidget(DockedWidget):
         form.addRow("Image", self.image)
         form.addRow("Model", self.model)
         form.addRow(self.about)
-        form.addRow("Result", self.probabilities)
-        form.addRow(folded("Advanced", self.advanced))
+        form.addRow(at_top("Result"), column_of(self._boxes.values()))
+        form.addRow(self.advanced)
         return box
 
     def _connect(self) -> None:
-        self.model.chosen.connect(self._on_model)
+        self.model.changed.connect(self._on_model)
         self.session.model_trained.connect(self.model.refresh)
         self.predict_button.clicked.connect(self._on_predict)
         self.cancel_button.clicked.connect(self._on_cancel)
@@ -101,13 +115,23 @@ class PredictWidget(DockedWidget):
 
     def _on_model(self) -> None:
         path = self.model.path()
+        for box in self._boxes.values():
+            box.hide()
         if path is None:
             self.about.setText("Train one, or choose its file.")
             return
         try:
-            self.about.setText(describe(read_info(path)))
+            info = read_info(path)
         except ModelError as error:
             self.about.setText(str(error))
+            return
+        self.about.setText(describe(info))
+        names = (info["classes"] or {}).get("names", ())
+        self.probabilities.setVisible(info["classes"] is not None)
+        self.objects.setVisible(has_objects(info))
+        self.objects.setChecked("foreground" in names)
+        self.attention.setVisible("attention" in info["network"].get("name", ""))
+        self.advanced.enter({"object_dims": info["network"].get("dims", 2)})
 
     def _on_predict(self) -> None:
         try:
@@ -145,13 +169,17 @@ class PredictWidget(DockedWidget):
         self._target = Target.of(layer, stack)
         config = PredictionConfig.from_dict(self.advanced.values())
         folder = Path(tempfile.mkdtemp(prefix="napari-unet-"))
-        wanted = self.probabilities.isChecked()
+        wanted = {
+            name: str(folder / f"{name}.npy")
+            for name, box in self._boxes.items()
+            if box.isChecked() and not box.isHidden()
+        }
         request = {
             "do": "predict",
             **pixels.describe(stack, folder / "image.npy"),
             "model": str(model),
             "labels": str(folder / "labels.npy"),
-            "probabilities": str(folder / "probabilities.npy") if wanted else None,
+            **wanted,
             "options": config.to_dict(),
         }
         files = {folder / "image.npy": stack}
@@ -178,15 +206,7 @@ class PredictWidget(DockedWidget):
 
     def _add_layers(self, event: PredictionFinished) -> None:
         assert self._target is not None
-        result = event.labels or event.prediction
-        assert result is not None
-        layers = result_layers(
-            self._target,
-            self._classes,
-            self._model,
-            Path(result),
-            Path(event.probabilities) if event.probabilities else None,
-        )
+        layers = result_layers(self._target, self._classes, self._model, event)
         for data, meta, kind in layers:
             getattr(self._viewer, f"add_{kind}")(data, **meta)
         self.status.setText(f"Added the layer {layers[-1][1]['name']!r}.")

@@ -11,15 +11,16 @@ from napari_unet.plugin.choices import MODEL_KEY
 from napari_unet.plugin.layers import label_values, placement
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from napari.layers import Layer
+    from numpy.typing import NDArray
 
     from napari_unet.data import Classes, Stack
+    from napari_unet.events import PredictionFinished
 
     LayerData = tuple[Any, dict[str, Any], str]
 
 _COLORMAPS = ("gray", "magenta", "green", "cyan", "yellow", "red", "blue")
+_HIDDEN = {"contrast_limits": (0, 1), "blending": "additive", "visible": False}
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,7 @@ def result_layers(
     target: Target,
     classes: Classes | None,
     model: str,
-    labels: Path,
-    probabilities: Path | None,
+    finished: PredictionFinished,
 ) -> list[LayerData]:
     """Read a finished prediction into layers that lie on the image.
 
@@ -61,35 +61,40 @@ def result_layers(
         None where the model predicts values.
     model : str
         Path of the model, kept in the layers' metadata.
-    labels, probabilities : Path
-        The worker's files: (..., Y, X) in mask values, or the values predicted, and
-        (..., classes, Y, X).
+    finished : PredictionFinished
+        With the worker's files: labels, objects or values (..., Y, X), probabilities
+        (..., classes, Y, X), and attention (gates, sections, Y, X).
 
     Returns
     -------
     list of layer data tuples
-        An image for each class where there are probabilities, then the labels; or one
-        image of the values.
+        What there is of: images of where each gate looks, an image for each class, the
+        labels or an image of the values, the objects.
     """
     place = {**target.place, "metadata": {MODEL_KEY: model}}
-    if classes is None:
-        pixels = _in_order(np.load(labels), target.axes)
-        return [(pixels, {**place, "name": f"{target.name} prediction"}, "image")]
     layers: list[LayerData] = []
-    shares = np.empty((0, 1, 1)) if probabilities is None else np.load(probabilities)
-    for index in range(shares.shape[-3]):
-        pixels = shares[..., index, :, :]
-        look = {
-            "name": f"{target.name} P({classes.names[index]})",
-            "contrast_limits": (0, 1),
-            "colormap": _COLORMAPS[index % len(_COLORMAPS)],
-            "blending": "additive",
-            "visible": False,
-        }
-        layers.append((_in_order(pixels, target.axes), {**place, **look}, "image"))
-    look = {"name": f"{target.name} prediction", "opacity": 0.5}
-    pixels = _in_order(label_values(np.load(labels)), target.axes)
-    return [*layers, (pixels, {**place, **look}, "labels")]
+
+    def add(pixels: NDArray[Any], kind: str, what: str, **look: Any) -> None:
+        meta = {**place, "name": f"{target.name} {what}", **look}
+        layers.append((_in_order(pixels, target.axes), meta, kind))
+
+    main = np.load(finished.labels or finished.prediction or "")
+    if finished.attention:
+        for gate, maps in enumerate(np.load(finished.attention), start=1):
+            add(maps.reshape(main.shape), "image", f"attention {gate}", **_HIDDEN)
+    if finished.probabilities and classes is not None:
+        shares = np.load(finished.probabilities)
+        for index, name in enumerate(classes.names):
+            colour = _COLORMAPS[index % len(_COLORMAPS)]
+            look = {**_HIDDEN, "colormap": colour}
+            add(shares[..., index, :, :], "image", f"P({name})", **look)
+    if classes is None:
+        add(main, "image", "prediction")
+    else:
+        add(label_values(main), "labels", "prediction", opacity=0.5)
+    if finished.objects:
+        add(np.load(finished.objects), "labels", "objects", opacity=0.5)
+    return layers
 
 
 def _in_order(pixels: np.ndarray, axes: str) -> np.ndarray:

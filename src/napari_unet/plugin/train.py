@@ -7,7 +7,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Image, Labels
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtWidgets import QGridLayout, QGroupBox
 
@@ -15,30 +14,31 @@ from napari_unet.config import TrainingConfig, options, seconds
 from napari_unet.errors import ConfigError, UNetError
 from napari_unet.events import (
     Event,
+    PatchesDrawn,
     StepDone,
     TrainingFinished,
     TrainingStarted,
     Validated,
 )
 from napari_unet.plugin import runs
-from napari_unet.plugin.choices import LayerChoice
-from napari_unet.plugin.classes_view import ClassesView
+from napari_unet.plugin.choices import PREVIEW_KEY
+from napari_unet.plugin.data_box import DataBox
 from napari_unet.plugin.fields import (
     BudgetField,
     FolderField,
     ProgressLine,
-    at_top,
     button,
-    choice,
     folded,
     form_in,
     paragraph,
 )
 from napari_unet.plugin.forms import OptionsForm
 from napari_unet.plugin.loss_plot import LossPlot
+from napari_unet.plugin.models import ModelChoice
+from napari_unet.plugin.preview import PatchPlace
 from napari_unet.plugin.session import DockedWidget
-from napari_unet.plugin.train_job import stacks_of, train_job
-from napari_unet.presets import PRESETS
+from napari_unet.plugin.train_job import preview_job, stacks_of, train_job
+from napari_unet.presets import AUGMENTATIONS, PRESETS, RATES, usual_sizes
 
 if TYPE_CHECKING:
     import napari
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from napari_unet.plugin.pixel_job import PixelJob
 
 _SHOWN_ELSEWHERE = {"budget", "zero_is_unlabelled"}
-_ZERO = {"a class, such as background": False, "not annotated (scribbles)": True}
+_USUAL = {o.name: o.usual for o in options(TrainingConfig) if o.usual is not None}
 
 
 class TrainWidget(DockedWidget):
@@ -67,7 +67,7 @@ class TrainWidget(DockedWidget):
         self._best = ""
         self._make_fields()
         layout = self.column()
-        layout.addWidget(self._data_box())
+        layout.addWidget(self.data)
         layout.addWidget(self._training_box())
         layout.addLayout(self._buttons())
         layout.addWidget(self.progress)
@@ -75,25 +75,26 @@ class TrainWidget(DockedWidget):
         layout.addWidget(self.status)
         layout.addStretch(1)
         self._connect()
-        self._on_labels()
+        self._on_options()
         self._suggest_run()
         self._update_buttons()
 
     # -- what is seen --------------------------------------------------------------
 
     def _make_fields(self) -> None:
-        self.image = LayerChoice(self._viewer, Image, "open an image first")
-        self.labels = LayerChoice(self._viewer, Labels, "open or paint labels first")
-        self.classes = ClassesView()
-        self.zero = choice(_ZERO, "What the value 0 in the labels means.")
+        self.init = ModelChoice(nothing="none: start afresh")
+        self.advanced = OptionsForm(
+            (o for o in options(TrainingConfig) if o.name not in _SHOWN_ELSEWHERE),
+            elsewhere=("network", *DataBox.SHOWN),
+            made={"init": self.init},
+        )
+        self.data = DataBox(self._viewer, self.advanced)
+        self.image, self.labels = self.data.image, self.data.labels
+        self.classes, self.zero = self.data.classes, self.data.zero
         self.budget = BudgetField()
         self.run = FolderField("Folder for this run: its model, log and checkpoints.")
         self.run.line.setPlaceholderText("a new folder")
-        self.advanced = OptionsForm(
-            each
-            for each in options(TrainingConfig)
-            if each.name not in _SHOWN_ELSEWHERE
-        )
+        self.preview_button = button("Preview", "Show patches as they will be trained.")
         self.train_button = button("Train", "Train a U-Net on these two layers.")
         self.stop_button = button("Stop", "Stop now and keep the best model so far.")
         self.predict_button = button("Predict …", "Use the trained model.")
@@ -101,18 +102,10 @@ class TrainWidget(DockedWidget):
         self.plot = LossPlot()
         self.status = paragraph()
 
-    def _data_box(self) -> QGroupBox:
-        box = QGroupBox("Data")
-        form = form_in(box)
-        form.addRow("Image", self.image)
-        form.addRow("Labels", self.labels)
-        form.addRow(at_top("Classes"), self.classes)
-        form.addRow("0 means", self.zero)
-        return box
-
     def _training_box(self) -> QGroupBox:
         box = QGroupBox("Training")
         form = form_in(box)
+        form.addRow("Network", self.advanced.field("network"))
         form.addRow("Time", self.budget)
         form.addRow("Run folder", self.run)
         form.addRow(folded("Advanced", self.advanced))
@@ -121,27 +114,30 @@ class TrainWidget(DockedWidget):
     def _buttons(self) -> QGridLayout:
         row = QGridLayout()
         for column, each in enumerate(
-            (self.train_button, self.stop_button, self.predict_button)
+            (
+                self.preview_button,
+                self.train_button,
+                self.stop_button,
+                self.predict_button,
+            )
         ):
             row.addWidget(each, 0, column)
         return row
 
     def _connect(self) -> None:
-        self.labels.chosen.connect(self._on_labels)
         self.image.chosen.connect(self._suggest_run)
-        self.zero.currentIndexChanged.connect(self._on_options)
         self.advanced.changed.connect(self._on_options)
         self.advanced.field("preset").currentTextChanged.connect(self._on_preset)
-        self.classes.counted.connect(self._on_counted)
         self.run.changed.connect(self._on_folder)
+        self.session.model_trained.connect(self._on_model)
+        self.preview_button.clicked.connect(self._on_preview)
         self.train_button.clicked.connect(self._on_train)
         self.stop_button.clicked.connect(self._on_stop)
         self.predict_button.clicked.connect(self._open_predict)
 
     def reset_choices(self, _: Any = None) -> None:
         """Follow the layers of the viewer; napari calls it when they change."""
-        self.image.refresh()
-        self.labels.refresh()
+        self.data.refresh()
 
     def on_closed(self) -> None:
         """Stop the training, its run kept, when the dock is closed."""
@@ -151,21 +147,16 @@ class TrainWidget(DockedWidget):
 
     # -- what the user does --------------------------------------------------------
 
-    def _on_labels(self) -> None:
-        self.classes.follow(None if self._regresses() else self.labels.layer)
-
-    def _regresses(self) -> bool:
-        return bool(self.advanced.values()["task"] == "regression")
-
     def _on_options(self) -> None:
-        # The values to regress are more often an image.
-        self.labels.offer(*((Labels, Image) if self._regresses() else (Labels,)))
-        self.classes.setVisible(not self._regresses())
-        self._on_labels()
         entered = self.advanced.values()
-        self.classes.set_options(
-            **{name: entered[name] for name in ("ignore", "objects", "border_width")},
-            zero_is_unlabelled=self.zero.currentData(),
+        self.budget.setEnabled(not (entered["steps"] or entered["epochs"]))
+        self.advanced.suggest(
+            {
+                **_USUAL,
+                **usual_sizes(entered["network"]),
+                **RATES[entered["optimizer"]],
+                **AUGMENTATIONS[entered["augment"]],
+            }
         )
 
     def _on_preset(self, preset: str) -> None:
@@ -174,10 +165,6 @@ class TrainWidget(DockedWidget):
         usual = {each.name: each.default for each in options(TrainingConfig)}
         usual = {name: usual[name] for name in asked}
         self.advanced.enter({**usual, **PRESETS.get(preset, {})})
-
-    def _on_counted(self) -> None:
-        values = self.classes.values  # none where an error is shown, perhaps due to it
-        self.zero.setEnabled(not values or 0 in values)
 
     def _on_folder(self) -> None:
         if not self.run.line.text().strip():  # a new folder, when it is needed
@@ -241,21 +228,46 @@ class TrainWidget(DockedWidget):
         image, labels = stacks_of(self.image.layer, self.labels.layer)
         self.session.check_free()
         self._suggest_run()  # with the time of now, unless the user named it
-        entered = {
-            **self.advanced.values(),
-            "budget": self.budget.text(),
-            "zero_is_unlabelled": self.zero.currentData(),
-        }
+        entered = self._entered()
         run, resume = self.run.path(), self._stored() is not None
         job = train_job(self.session.worker, image, labels, run, entered, resume=resume)
         self._run, self._resuming = run, resume
         return job
+
+    def _entered(self) -> dict[str, Any]:
+        return {
+            **self.advanced.values(),
+            "budget": self.budget.text(),
+            "zero_is_unlabelled": self.zero.currentData(),
+        }
+
+    def _on_preview(self) -> None:
+        try:
+            image, labels = stacks_of(self.image.layer, self.labels.layer)
+            self.session.check_free()
+            job = preview_job(self.session.worker, image, labels, self._entered())
+        except UNetError as error:
+            show_error(str(error))
+            return
+        self._job = job
+        self._place = PatchPlace.of(self.image.layer, image)
+        self.progress.begin("Drawing patches …")
+        self.status.setText("")
+        job.reported.connect(self._on_event)
+        job.failed.connect(self._say_error)
+        job.died.connect(self._say_error)
+        job.ended.connect(self._on_idle)
+        self._update_buttons()
+        self.session.start(job)
 
     def _on_stop(self) -> None:
         if self._job is not None:
             self.stop_button.setEnabled(False)
             self.progress.say("Stopping …")
             self._job.stop()
+
+    def _on_model(self, _: Path) -> None:
+        self.init.refresh(self.init.path())
 
     def _open_predict(self) -> None:
         self._viewer.window.add_plugin_dock_widget(
@@ -281,6 +293,17 @@ class TrainWidget(DockedWidget):
                 self._best = f" · best score {event.smoothed:.3f}"
         elif isinstance(event, TrainingFinished):
             self._on_finished(event)
+        elif isinstance(event, PatchesDrawn):
+            self._show_patches(event)
+
+    def _show_patches(self, event: PatchesDrawn) -> None:
+        for layer in list(self._viewer.layers):
+            if PREVIEW_KEY in layer.metadata:
+                self._viewer.layers.remove(layer)
+        for data, meta, kind in self._place.layers(event):
+            getattr(self._viewer, f"add_{kind}")(data, **meta)
+        self._viewer.reset_view()
+        self.status.setText("Added patches as they will be trained, and their labels.")
 
     def _on_finished(self, event: TrainingFinished) -> None:
         score = "" if event.score is None else f" Score {event.score:.3f}."
@@ -310,8 +333,7 @@ class TrainWidget(DockedWidget):
         show_error(message)
 
     def _on_ended(self) -> None:
-        self._job = None
-        self.progress.end()
+        self._on_idle()
         if not self.status.text():
             self.status.setText("Stopped before the first step.")
         if not self._kept:
@@ -319,10 +341,16 @@ class TrainWidget(DockedWidget):
             self._suggest_run()
         self._update_buttons()
 
+    def _on_idle(self) -> None:
+        self._job = None
+        self.progress.end()
+        self._update_buttons()
+
     def _update_buttons(self) -> None:
         running = self._job is not None
         resume = not running and self._stored() is not None
         self.train_button.setText("Resume" if resume else "Train")
         self.train_button.setEnabled(not running)
+        self.preview_button.setEnabled(not running)
         self.stop_button.setEnabled(running)
         self.predict_button.setEnabled(not running and self.session.model is not None)

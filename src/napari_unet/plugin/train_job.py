@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.config import TrainingConfig
@@ -12,8 +14,6 @@ from napari_unet.plugin.layers import mask_from_layer, stack_from_layer
 from napari_unet.plugin.pixel_job import PixelJob
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from napari.layers import Image, Labels
 
     from napari_unet.plugin.worker_client import WorkerClient
@@ -79,17 +79,41 @@ def train_job(
     else:
         runs.check_free(run)
         sent = TrainingConfig.from_dict(entered).to_dict()
-    folder = pixels.private_folder(run)
+    more = {"do": "train", "run": str(run), "resume": resume}
+    return _job(worker, image, labels, pixels.private_folder(run), sent, more)
+
+
+def preview_job(
+    worker: WorkerClient, image: Stack, labels: Stack, entered: dict[str, Any]
+) -> PixelJob:
+    """Make the job that draws training patches to look at.
+
+    Raises
+    ------
+    ConfigError
+        If options do not fit each other.
+    """
+    sent = TrainingConfig.from_dict(entered).to_dict()
+    folder = Path(tempfile.mkdtemp(prefix="napari-unet-"))
+    return _job(worker, image, labels, folder, sent, {"do": "preview"})
+
+
+def _job(
+    worker: WorkerClient,
+    image: Stack,
+    labels: Stack,
+    folder: Path,
+    options: dict[str, Any],
+    more: dict[str, Any],
+) -> PixelJob:
     files = {folder / "image.npy": image, folder / "labels.npy": labels}
     request = {
-        "do": "train",
         **pixels.describe(image, folder / "image.npy"),
         "labels": str(folder / "labels.npy"),
         "labels_axes": labels.axes,
         "labels_name": labels.name,
         "labels_source": str(labels.source) if labels.source else None,
-        "run": str(run),
-        "options": sent,
-        "resume": resume,
+        "options": options,
+        **more,
     }
     return PixelJob(worker, request, files, folder)

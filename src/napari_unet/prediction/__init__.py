@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from napari_unet.prediction.attention import predict_attention
     from napari_unet.prediction.engine import predict_events
     from napari_unet.prediction.objects import find_objects
     from napari_unet.prediction.output import predict, predict_to_files
@@ -13,11 +14,18 @@ if TYPE_CHECKING:
 _ROOMS = {
     "find_objects": "objects",
     "predict": "output",
+    "predict_attention": "attention",
     "predict_events": "engine",
     "predict_to_files": "output",
 }
 
-__all__ = ["find_objects", "predict", "predict_events", "predict_to_files"]
+__all__ = [
+    "find_objects",
+    "predict",
+    "predict_attention",
+    "predict_events",
+    "predict_to_files",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -178,7 +178,7 @@ def predict_sections(
     """
     batch_size = max(1, 2**18 // math.prod(plan.window))
     groups = stack.seen_together(predictor.config.dims)
-    read = _Reader(stack, normalise, predictor.config)
+    read = Reader(stack, normalise, predictor.config)
     images: dict[int, OpenImage] = {}
     kind = BlendedImage if plan.blended else OpenImage
     done: dict[int, SectionPrediction] = {}
@@ -207,7 +207,7 @@ def predict_sections(
             following += 1
 
 
-class _Reader:
+class Reader:
     """Reads what a network sees at once, normalised, each section as rarely as can be.
 
     A volume is ``(C, Z, Y, X)``; a section ``(C, Y, X)`` has the channels of those

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.optim.swa_utils import AveragedModel
 
+from napari_unet.presets import RATES
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -28,22 +30,22 @@ class Optimiser:
     """An optimiser and what it takes where nothing is said."""
 
     build: Any
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.0
+    learning_rate: float
+    weight_decay: float
 
 
 OPTIMISERS = {
-    "adamw": Optimiser(torch.optim.AdamW, weight_decay=1e-2),
-    "adam": Optimiser(torch.optim.Adam),
+    "adamw": Optimiser(torch.optim.AdamW, **RATES["adamw"]),
+    "adam": Optimiser(torch.optim.Adam, **RATES["adam"]),
     "rmsprop": Optimiser(
         lambda weights, fused, **how: torch.optim.RMSprop(  # with Keras's constants
             weights, alpha=0.9, eps=1e-7, **how
         ),
-        learning_rate=1e-3,
+        **RATES["rmsprop"],
     ),
     "sgd": Optimiser(
         lambda weights, **how: torch.optim.SGD(weights, momentum=0.99, **how),
-        learning_rate=1e-2,
+        **RATES["sgd"],
     ),
 }
 

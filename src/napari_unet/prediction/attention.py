@@ -1,0 +1,89 @@
+"""Where a network with attention gates looks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from napari_unet.data.normalisation import measure_normalisation
+from napari_unet.data.stack import Stack, as_stack
+from napari_unet.model import Model
+from napari_unet.networks import attention_maps, measure_geometry
+from napari_unet.prediction.engine import Reader, check_channels
+from napari_unet.prediction.plan import mirror
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import ArrayLike, NDArray
+    from torch import nn
+
+
+def predict_attention(
+    model: Model | str | Path,
+    image: Stack | str | Path | ArrayLike,
+    *,
+    axes: str | None = None,
+) -> NDArray[np.float32]:
+    """Return the coefficients of a network's attention gates (Oktay et al. 2018).
+
+    Each section, or volume, is seen as a whole.
+
+    Parameters
+    ----------
+    model, image, axes
+        As for `napari_unet.predict`.
+
+    Returns
+    -------
+    ndarray of float32, shape (gates, sections, Y, X)
+        From 0 to 1, the deepest gate first; sections in the order of the stack.
+
+    Raises
+    ------
+    ConfigError
+        If the network has no attention gates.
+    ModelError
+        If the model cannot be read, or expects other channels.
+    StackFormatError
+        If the image cannot be read.
+
+    Examples
+    --------
+    In the console of napari, for a stack (Z, Y, X):
+
+    >>> maps = predict_attention(path, viewer.layers[0].data)  # doctest: +SKIP
+    >>> viewer.add_image(maps, channel_axis=0)  # doctest: +SKIP
+    """
+    if not isinstance(model, Model):
+        model = Model.load(model)
+    stack = as_stack(image, axes=axes)
+    check_channels(model, stack)
+    strides = measure_geometry(model.config).strides
+    read = Reader(stack, measure_normalisation(stack), model.config)
+    network = model.network.eval()
+    found: NDArray[np.float32] | None = None
+    for number, group in enumerate(stack.seen_together(model.config.dims)):
+        maps = _look(network, read(number), strides)
+        if found is None:
+            shape = (len(maps), stack.n_sections, *stack.section_shape)
+            found = np.empty(shape, np.float32)
+        found[:, group] = maps
+    assert found is not None
+    return found
+
+
+def _look(
+    network: nn.Module, pixels: NDArray[np.float32], strides: Sequence[int]
+) -> NDArray[np.float32]:
+    """Return the coefficients (gates, sections, Y, X) of one section or volume."""
+    shape = pixels.shape[1:]
+    for axis, (length, stride) in enumerate(zip(shape, strides, strict=True), start=1):
+        pixels = pixels.take(mirror(0, length + -length % stride, length), axis=axis)
+    gates = attention_maps(network, torch.from_numpy(pixels)[None])
+    inner = tuple(map(slice, shape))
+    maps = np.stack([gate[0].numpy()[inner] for gate in gates])
+    return maps.reshape(len(gates), -1, *shape[-2:])
