@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from napari_unet.config import GROUPS, options
+from napari_unet.config import options
 
 if TYPE_CHECKING:
     from napari_unet.config import Config
@@ -55,11 +55,9 @@ def add_output_flags(parser: argparse.ArgumentParser) -> None:
 def add_options(parser: argparse.ArgumentParser, config: type[Config]) -> None:
     """Make a flag of each option; only those given appear in the result."""
     groups: dict[str, argparse._ArgumentGroup] = {}
-    title = "options"
     for each in options(config):
-        title = GROUPS.get(each.name, title)
-        if title not in groups:
-            groups[title] = parser.add_argument_group(title)
+        if each.group not in groups:
+            groups[each.group] = parser.add_argument_group(each.group)
         how: dict[str, Any] = {"help": each.help, "default": argparse.SUPPRESS}
         if each.default not in (None, ()):
             how["help"] += f" (default: {each.default})"
@@ -71,7 +69,7 @@ def add_options(parser: argparse.ArgumentParser, config: type[Config]) -> None:
             how["type"] = each.type
             how["choices"] = each.choices or None
             how["metavar"] = None if each.choices else _METAVARS[each.type]
-        groups[title].add_argument("--" + each.name.replace("_", "-"), **how)
+        groups[each.group].add_argument("--" + each.name.replace("_", "-"), **how)
 
 
 def chosen(given: argparse.Namespace, config: type[Config]) -> dict[str, Any]:
