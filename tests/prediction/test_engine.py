@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -311,3 +313,22 @@ def test_a_section_is_read_once_whatever_the_context() -> None:
     plan = predictor.plan((16, 16), None)
     list(predict_sections(predictor, Stack(volume, "ZYX"), normalise, plan))
     assert len(read) == 5
+
+
+def test_predicting_loads_no_compiler() -> None:
+    """Loading torch's compiler, by accident, would take a second."""
+    code = """
+import sys
+import numpy as np
+from napari_unet.config import NetworkConfig
+from napari_unet.data import Classes
+from napari_unet.model import Model
+from napari_unet.networks import build_network
+from napari_unet.prediction import predict
+
+config = NetworkConfig(depth=1, width=2)
+model = Model(build_network(config).eval(), config, Classes((0, 255)))
+predict(model, np.zeros((1, 16, 16), np.uint8), axes="ZYX")
+assert "torch._dynamo" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -7,7 +7,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 if TYPE_CHECKING:
@@ -35,15 +35,15 @@ def measure_features(network: nn.Module, image: torch.Tensor) -> float:
     return alive.most / math.prod(image.shape[2:])
 
 
-class _Alive(TorchDispatchMode):
+class _Alive(TorchFunctionMode):
     """Counts the numbers in all tensors that are made while it is entered."""
 
     def __init__(self, known: Iterable[torch.Tensor]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.most = self._now = 0
         self._known = {each.untyped_storage()._cdata for each in known}
 
-    def __torch_dispatch__(
+    def __torch_function__(
         self,
         func: Callable[..., Any],
         types: Any,
