@@ -346,14 +346,7 @@ class TrainingConfig(ComputeConfig):
     depth: int | None = _own(NetworkConfig, "depth")
     width: int | None = _own(NetworkConfig, "width")
     dropout: float | None = _own(NetworkConfig, "dropout")
-    context: int | None = option(
-        None,
-        "Sections above and below each that a 2-D network sees besides; by default 1 "
-        "in a stack along Z whose sections resemble each other, else 0.",
-        usual=1,
-        minimum=0,
-        maximum=16,
-    )
+    context: int = _same(NetworkConfig, "context")
     anisotropy: float | None = option(
         None,
         "How many times deeper than wide a voxel is, for a 3-D network; by default as "

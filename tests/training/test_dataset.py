@@ -17,7 +17,6 @@ from napari_unet.training.dataset import Dataset
 STILL = TrainingConfig(
     depth=1,
     width=2,
-    context=0,
     patch_size=16,
     batch_size=3,
     flip=False,
@@ -440,24 +439,6 @@ def test_context_does_not_cross_the_split() -> None:
         i for step in range(60) for p in data.batch(step).image for i in sections(p)
     }
     assert seen == set(range(2, 10))
-
-
-def test_context_is_one_where_sections_along_z_resemble_each_other() -> None:
-    config = replace(STILL, context=None)
-    plane, labels = (np.asarray(each) for each in pair(16, 16))
-
-    def context(axes: str, *shape: int) -> int:
-        image = np.broadcast_to(plane, shape).copy()
-        mask = np.broadcast_to(labels, shape).copy()
-        return Dataset(
-            [(Stack(image, axes), Stack(mask, axes))], config
-        ).network.context
-
-    assert context("ZYX", 4, 16, 16) == 1
-    assert context("ZYX", 1, 16, 16) == 0
-    assert context("TYX", 4, 16, 16) == 0
-    assert context("YX", 16, 16) == 0
-    assert Dataset([pair(6, 64, 64)], config).network.context == 0  # unrelated
 
 
 def test_masks_that_may_number_objects_are_remarked_on() -> None:

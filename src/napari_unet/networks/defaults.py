@@ -103,6 +103,6 @@ def _shape(config: TrainingConfig, channels: int, classes: int) -> NetworkConfig
         config.dropout,
         name=config.network,
         dims=dims,
-        context=config.context or 0,
+        context=config.context,
         anisotropy=(config.anisotropy or 1.0) if dims == 3 else 1.0,
     )

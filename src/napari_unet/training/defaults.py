@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.data.continuity import are_continuous
 from napari_unet.errors import ConfigError
 from napari_unet.model import read_info
 from napari_unet.networks import complete
@@ -55,8 +54,6 @@ def complete_training(
     }
     if config.init and config.depth is None and config.width is None:
         own |= _shape(config.init, config.network)
-    if config.context is None and "context" not in own:
-        own["context"] = _context(config, images)
     missing = {name: own[name] for name in own if getattr(config, name) is None}
     config = complete_augmentation(replace(config, **missing))
     if not images or find_member(config.network).dims == 2:
@@ -83,10 +80,4 @@ def _shape(init: str, network: str) -> dict[str, Any]:
     saved = read_info(init)["network"]
     if saved.get("name", "unet") != network:
         return {}
-    return {name: saved[name] for name in ("depth", "width", "context")}
-
-
-def _context(config: TrainingConfig, images: Sequence[Stack]) -> int:
-    """Return 1 for a stack whose sections explain each other, else 0."""
-    is_flat = find_member(config.network).dims == 2
-    return int(is_flat and any(are_continuous(image) for image in images))
+    return {name: saved[name] for name in ("depth", "width")}
