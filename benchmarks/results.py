@@ -191,14 +191,20 @@ CASES = {
     "isbi2012": Case(
         "isbi2012/train-volume.tif", "isbi2012/train-labels.tif", 18, membranes
     ),
-    "em_vnc": Case("em_vnc/raw.tif", "em_vnc/labels_9class_grey.tif", 7, classes),
+    "em_vnc": Case(
+        "em_vnc/raw.tif",
+        "em_vnc/labels_9class_grey.tif",
+        7,
+        classes,
+        ("--loss", "cross-entropy-dice"),
+    ),
     "mitochondria": Case("em_vnc/raw.tif", "em_vnc/mitochondria.tif", 7, foreground),
     "nuclei_dsb2018": Case(
         "nuclei_dsb2018/images",
         "nuclei_dsb2018/labels",
         40,
         nuclei,
-        OBJECTS,
+        (*OBJECTS, "--augment", "light"),
         ("--objects",),
     ),
     "nuclei_sparse": Case(
@@ -208,7 +214,13 @@ CASES = {
         scribbles,
         ("--zero-is-unlabelled",),
     ),
-    "retina_drive": Case("retina_drive/images", "retina_drive/vessels", 7, vessels),
+    "retina_drive": Case(
+        "retina_drive/images",
+        "retina_drive/vessels",
+        7,
+        vessels,
+        ("--loss", "cross-entropy-dice"),
+    ),
     "nuclei3d_bbbc050": Case(
         "nuclei3d_bbbc050/images",
         "nuclei3d_bbbc050/instances",
