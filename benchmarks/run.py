@@ -62,7 +62,7 @@ def prediction_speed() -> str:
     model = untrained_model()
     dtype = Predictor(model.network, model.config, PredictionConfig()).dtype
     network = fold_batch_norm(model.network).to(dtype)
-    channels_last(network)
+    channels_last(network, dims=2)
     sections = [
         torch.from_numpy(image.section(index)[None].astype(np.float32))
         .to(dtype)
@@ -87,7 +87,6 @@ def training_overhead() -> str:
     from napari_unet.config import TrainingConfig
     from napari_unet.data import synthetic_em
     from napari_unet.training.loop import Trainer
-    from napari_unet.training.losses import weighted_cross_entropy
 
     trainer = Trainer([synthetic_em(sections=8)], TrainingConfig(steps=10**6))
     batch = trainer.data.batch(0)
@@ -99,7 +98,7 @@ def training_overhead() -> str:
         for _ in range(4):
             with torch.autocast("cpu", torch.bfloat16, enabled=half):
                 logits = trainer.network(batch.image)
-            loss = weighted_cross_entropy(logits.float(), batch.labels, batch.weights)
+            loss = trainer.loss(logits.float(), batch.labels, batch.weights)
             trainer.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             trainer.optimizer.step()
