@@ -158,11 +158,12 @@ def test_options_shared_with_the_network_are_the_same() -> None:
     for each in options(TrainingConfig):
         if each.name in network:
             same = network[each.name]
-            assert (each.type, each.minimum, each.maximum) == (
-                same.type,
-                same.minimum,
-                same.maximum,
-            )
+            left_open = {"default", "optional", "usual", "help", "group"}
+            for field in dataclasses.fields(Option):
+                if field.name not in left_open:
+                    assert getattr(each, field.name) == getattr(same, field.name)
+            if each.name != "anisotropy":  # that of the data, not of the network
+                assert each.help.startswith(same.help.removesuffix("."))
     assert {"depth", "width", "dropout"} <= {e.name for e in options(TrainingConfig)}
 
 

@@ -89,11 +89,7 @@ def _add_train(commands: Any) -> None:
         "--val-image", type=Path, help="other images to judge by; nothing is held out"
     )
     parser.add_argument("--val-labels", type=Path, help="their masks")
-    parser.add_argument(
-        "--as-stack",
-        action="store_true",
-        help="take the files of each folder as the sections of one stack",
-    )
+    flags.add_as_stack(parser)
     parser.add_argument(
         "--dry-run", action="store_true", help="list the pairs and why, do not train"
     )
@@ -298,11 +294,7 @@ def _add_evaluate(commands: Any) -> None:
     parser.add_argument(
         "truth", type=Path, help="the mask it should equal; of a folder, paired by name"
     )
-    parser.add_argument(
-        "--as-stack",
-        action="store_true",
-        help="take the files of each folder as the sections of one stack",
-    )
+    flags.add_as_stack(parser)
     parser.add_argument(
         "--ignore", help="mask values that are not scored, such as 254,255"
     )

@@ -29,6 +29,15 @@ def add_overwrite(parser: argparse.ArgumentParser, text: str) -> None:
     parser.add_argument("--overwrite", action="store_true", help=text)
 
 
+def add_as_stack(parser: argparse.ArgumentParser) -> None:
+    """Let the files of two folders be one stack each, instead of pairs."""
+    parser.add_argument(
+        "--as-stack",
+        action="store_true",
+        help="take the files of each folder as the sections of one stack",
+    )
+
+
 def add_image_flags(parser: argparse.ArgumentParser) -> None:
     """Let the axes and a range of sections be told."""
     parser.add_argument("--axes", help="axes of the image, such as ZYX or TZCYX")

@@ -13,8 +13,7 @@ from napari_unet.data.masks import check_pair
 from napari_unet.evaluation.layout import figure, heading, plain_text
 from napari_unet.evaluation.objects import ObjectScores, score_objects
 from napari_unet.evaluation.pairing import (
-    check_counts,
-    named_stacks,
+    open_both,
     overall_name,
     overall_shape,
 )
@@ -135,9 +134,7 @@ def evaluate_objects(
     >>> evaluate_objects(truth, truth).objects.mean_ap
     1.0
     """
-    predictions = named_stacks(prediction, "The prediction")
-    truths = named_stacks(truth, "The truth")
-    check_counts(predictions, truths)
+    predictions, truths = open_both(prediction, truth)
     ignored = whole_numbers(ignore, "ignore")
     for pair in zip(truths, predictions, strict=True):
         check_pair(*pair)

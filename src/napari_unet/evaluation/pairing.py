@@ -77,21 +77,29 @@ def named_stack(given: Stack | str | Path | ArrayLike, name: str) -> Stack:
     return given if isinstance(given, Stack) else as_stack(given, name=name)
 
 
-def named_stacks(given: Any, name: str) -> list[Stack]:
-    """Make stacks of what was given; only a list of paths or stacks is several."""
-    several = isinstance(given, list | tuple) and all(
-        isinstance(each, Stack | str | Path) for each in given
-    )
-    return [named_stack(each, name) for each in (given if several else [given])]
+def open_both(prediction: Any, truth: Any) -> tuple[list[Stack], list[Stack]]:
+    """Make stacks of predictions and truths; only a list of paths or stacks is several.
 
-
-def check_counts(predictions: Sequence[Stack], truths: Sequence[Stack]) -> None:
-    """Raise `MaskError` unless there is a truth for each prediction."""
+    Raises
+    ------
+    MaskError
+        Unless there is a truth for each prediction.
+    """
+    predictions = _named_stacks(prediction, "The prediction")
+    truths = _named_stacks(truth, "The truth")
     if len(predictions) != len(truths) or not truths:
         raise MaskError(
             f"There are {len(predictions)} predictions and {len(truths)} truths: give "
             "two lists of the same length, in the same order."
         )
+    return predictions, truths
+
+
+def _named_stacks(given: Any, name: str) -> list[Stack]:
+    several = isinstance(given, list | tuple) and all(
+        isinstance(each, Stack | str | Path) for each in given
+    )
+    return [named_stack(each, name) for each in (given if several else [given])]
 
 
 def overall_shape(stacks: Sequence[Stack]) -> tuple[int, int, int]:

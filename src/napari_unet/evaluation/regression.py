@@ -14,8 +14,7 @@ from napari_unet.data.scale import Moments, is_annotated
 from napari_unet.errors import MaskError
 from napari_unet.evaluation.layout import figure, heading, plain_text
 from napari_unet.evaluation.pairing import (
-    check_counts,
-    named_stacks,
+    open_both,
     overall_name,
     overall_shape,
 )
@@ -175,9 +174,7 @@ def evaluate_regression(
     StackFormatError
         When a file cannot be read, or the axes of an array cannot be told.
     """
-    predictions = named_stacks(prediction, "The prediction")
-    truths = named_stacks(truth, "The truth")
-    check_counts(predictions, truths)
+    predictions, truths = open_both(prediction, truth)
     for found, true in zip(predictions, truths, strict=True):
         check_pair(true, found)
         check_pair(found, true)

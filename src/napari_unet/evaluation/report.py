@@ -23,8 +23,7 @@ from napari_unet.evaluation.overlap import (
     overlap_scores,
 )
 from napari_unet.evaluation.pairing import (
-    check_counts,
-    named_stacks,
+    open_both,
     overall_name,
     overall_shape,
     pair_up_all,
@@ -192,9 +191,7 @@ def evaluate(
     >>> evaluate(truth, truth).overlap.mean_iou
     1.0
     """
-    predictions = named_stacks(prediction, "The prediction")
-    truths = named_stacks(truth, "The truth")
-    check_counts(predictions, truths)
+    predictions, truths = open_both(prediction, truth)
     pairs = pair_up_all(predictions, truths, whole_numbers(ignore, "ignore"))
     classes = pairs[0].classes
     confusion = np.zeros((classes.n, classes.n), dtype=np.int64)

@@ -127,8 +127,9 @@ def projection(
 ) -> nn.Sequential:
     """Make a convolution that sees one pixel out of every block of `stride`.
 
-    Pixels are picked first: the backward pass of a strided 1×1 convolution of few
-    channels writes past its memory on a CPU (oneDNN issue 6035).
+    Pixels are picked first: the backward pass of a strided 1×1 convolution of 4 or 8
+    channels, channels last, crashed torch 2.13 on a CPU with AVX-512 (oneDNN issue 6035
+    reads alike).
     """
     dims = len(stride)
     pick = MEAN_POOL[dims](1, stride)

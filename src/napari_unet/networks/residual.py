@@ -53,7 +53,19 @@ class ResidualUNet(UNet):
         return ResidualUnit(deep.features + shallow.features, shallow, here)
 
 
-class ResidualUnit(nn.Module):
+class Residual(nn.Module):
+    """Layers, `body`, beside a linear `shortcut`."""
+
+    body: nn.Module
+    shortcut: nn.Module
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return body and shortcut added."""
+        added: torch.Tensor = self.body(features) + self.shortcut(features)
+        return added
+
+
+class ResidualUnit(Residual):
     """Twice norm, rectifier and convolution, beside a linear shortcut."""
 
     def __init__(
@@ -70,11 +82,6 @@ class ResidualUnit(nn.Module):
             convolution(features, features, level.kernel),
         )
         self.shortcut = projection(inputs, features, stride, bias=False)
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Return body and shortcut added."""
-        added: torch.Tensor = self.body(features) + self.shortcut(features)
-        return added
 
 
 class Xception(nn.Module):
@@ -122,7 +129,7 @@ class Xception(nn.Module):
         return logits
 
 
-class SeparableDown(nn.Module):
+class SeparableDown(Residual):
     """Two separable convolutions and a pool, beside a strided projection."""
 
     def __init__(self, inputs: int, level: Level, stride: Size) -> None:
@@ -146,13 +153,8 @@ class SeparableDown(nn.Module):
         self.body = nn.Sequential(*layers, pool)
         self.shortcut = projection(inputs, level.features, stride)
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Return body and projection added."""
-        added: torch.Tensor = self.body(features) + self.shortcut(features)
-        return added
 
-
-class ResidualUp(nn.Module):
+class ResidualUp(Residual):
     """Two transposed convolutions, beside a projection; both enlarged."""
 
     def __init__(self, inputs: int, level: Level, stride: Size) -> None:
@@ -176,7 +178,5 @@ class ResidualUp(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return body and projection added, and enlarged."""
-        enlarged: torch.Tensor = self.enlarge(
-            self.body(features) + self.shortcut(features)
-        )
+        enlarged: torch.Tensor = self.enlarge(super().forward(features))
         return enlarged
