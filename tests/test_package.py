@@ -10,9 +10,15 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 
 import napari_unet
+from napari_unet.config import NetworkConfig
+from napari_unet.data import Classes
+from napari_unet.model import Model
+from napari_unet.networks import build_network
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(napari_unet.__file__).parent
@@ -43,6 +49,24 @@ def test_importing_the_package_loads_nothing_but_itself() -> None:
 def test_light_modules_load_no_torch(module: str) -> None:
     loaded = modules_loaded_by(f"import napari_unet.{module}")
     assert not loaded & {"torch", "napari", "qtpy", "magicgui"}
+
+
+def test_predicting_a_file_loads_torch_and_little_else(tmp_path: Path) -> None:
+    # Of one small image, most of the time goes into loading what is not needed.
+    config = NetworkConfig(depth=1, width=2)
+    model = Model(build_network(config).eval(), config, Classes((0, 255)))
+    path = model.save(tmp_path / "model.safetensors")
+    tifffile.imwrite(tmp_path / "image.tif", np.eye(16, dtype=np.uint8))
+    words = ["predict", path, tmp_path / "image.tif", "--out", tmp_path, "--quiet"]
+    loaded = modules_loaded_by(
+        "import torch; before = set(sys.modules)\n"
+        "from napari_unet.cli import main\n"
+        f"assert main({[*map(str, words)]}) == 0"
+    )
+    assert (tmp_path / "image.labels.tif").exists()
+    foreign = {name.split(".")[0] for name in loaded} - sys.stdlib_module_names
+    expected = {"imagecodecs", "napari_unet", "rich", "safetensors", "tifffile"}
+    assert {name for name in foreign if name[0] != "_"} - expected <= {"cython_runtime"}
 
 
 @pytest.mark.parametrize("name", napari_unet.__all__)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage
 
 from napari_unet.config import ObjectConfig
 from napari_unet.errors import ConfigError, StackFormatError
@@ -95,10 +94,12 @@ def roles(count: int, names: Sequence[str] = ()) -> tuple[int, ...]:
 def _find(
     values: NDArray[Any], channels: tuple[int, ...], config: ObjectConfig
 ) -> NDArray[np.int32]:
+    from scipy.ndimage import label  # a tenth of a second, lost where none are wanted
+
     if not channels:
         objects = _by_distance(values[0], config)
     elif len(channels) == 1:
-        objects, _ = ndimage.label(values[channels[0]] > config.object_threshold)
+        objects, _ = label(values[channels[0]] > config.object_threshold)
     else:
         objects = _by_border(values[channels[0]], values[channels[1]], config)
     return _drop_small(objects, config.minimum_size)
@@ -115,11 +116,12 @@ def _by_border(
 
 def _by_distance(distance: NDArray[Any], config: ObjectConfig) -> NDArray[Any]:
     """Grow objects from the maxima that stand out by the threshold of seeds."""
+    from scipy.ndimage import gaussian_filter
     from skimage.morphology import local_maxima, reconstruction
 
     mask = distance > config.object_threshold
     # Distances have steps of a pixel, which would pass for maxima of their own.
-    smooth = ndimage.gaussian_filter(distance, 1.0, output=np.float64)
+    smooth = gaussian_filter(distance, 1.0, output=np.float64)
     height = np.where(mask, smooth, min(config.object_threshold, smooth.min()))
     # The h-maxima transform: what rises less than h above the saddles is levelled.
     levelled = reconstruction(height - config.seed_threshold, height)
@@ -130,10 +132,11 @@ def _grow(
     seeds: NDArray[np.bool_], height: NDArray[Any], mask: NDArray[np.bool_]
 ) -> NDArray[Any]:
     """Flood `mask` from the seeds, high places first; a piece without one is one."""
+    from scipy.ndimage import label
     from skimage.segmentation import watershed
 
-    markers, count = ndimage.label(seeds)
-    pieces, n_pieces = ndimage.label(mask)
+    markers, count = label(seeds)
+    pieces, n_pieces = label(mask)
     seeded = np.zeros(n_pieces + 1, bool)
     seeded[pieces[seeds]] = True
     markers += np.where(seeded[pieces] | ~mask, 0, pieces + count)
