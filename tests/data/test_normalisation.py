@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from napari_unet.data import Stack
+from napari_unet.data import normalisation as module
 from napari_unet.data.normalisation import measure_normalisation
 
 
@@ -117,3 +118,64 @@ def test_sections_of_4_d_stacks_all_count() -> None:
     pixels = np.zeros((2, 2, 4, 4), np.uint8)
     pixels[1] = 2
     assert measure_normalisation(Stack(pixels, "TZYX")).mean.item() == 1
+
+
+def test_values_too_large_to_be_squared_become_0() -> None:
+    pixels = np.array([[1e308, -1e308, 1e308], [1e308, 3.0, 1e200]])
+    assert not normalised(pixels, "YX").any()
+
+
+def test_windows_of_a_section_count_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.random.default_rng(0).integers(0, 9999, (3, 50, 40)).astype(np.uint16)
+    monkeypatch.setattr(module, "_WINDOW", 7 * 40)
+    monkeypatch.setattr(module, "_PART", 100)
+    measured = measure_normalisation(Stack(pixels, "ZYX"))
+    assert measured.mean.item() == pytest.approx(pixels.mean(), rel=1e-6)
+    assert measured.deviation.item() == pytest.approx(pixels.std(), rel=1e-6)
+
+
+class Endless:
+    """A volume in memory of nothing: each pixel is its own section's number."""
+
+    dtype, ndim = np.dtype("uint16"), 3
+
+    def __init__(self, *shape: int) -> None:
+        self.shape = shape
+        self.keys: list[tuple[int, slice, slice]] = []
+
+    def __getitem__(self, key: tuple[int, slice, slice]) -> np.ndarray:
+        self.keys.append(key)
+        lengths = [part.stop - part.start for part in key[1:]]
+        return np.full(lengths, key[0], np.uint16)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(2000, 4096, 4096), (1, 40000, 40000), (10000, 512, 512), (30, 4000, 9000)],
+)
+def test_a_large_image_is_measured_by_blocks_from_all_over(
+    shape: tuple[int, int, int],
+) -> None:
+    endless = Endless(*shape)
+    measured = measure_normalisation(Stack(endless, "ZYX"))
+    sections, rows, columns = shape
+    assert measured.mean.item() == pytest.approx((sections - 1) / 2, rel=1e-3)
+    assert 0.9 < measured.deviation.item() * np.sqrt(12) / sections < 1.1 or (
+        sections == 1
+    )
+    areas = [(y.stop - y.start) * (x.stop - x.start) for _, y, x in endless.keys]
+    assert 0.9 * 2**26 <= sum(areas) <= 1.1 * 2**26
+    assert max(areas) <= 2**19
+    for axis, length in enumerate((rows, columns), start=1):
+        assert min(key[axis].start for key in endless.keys) == 0
+        assert max(key[axis].stop for key in endless.keys) == length
+    assert len(set(map(str, endless.keys))) == len(endless.keys)
+
+
+def test_a_sample_leaves_out_what_is_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_ALL", 100)
+    pixels = np.full((4, 32, 32), np.nan, np.float32)
+    pixels[:, ::2] = 3
+    pixels[:, ::4] = 1
+    measured = measure_normalisation(Stack(pixels, "ZYX"))
+    assert (measured.mean.item(), measured.deviation.item()) == (2, 1)

@@ -178,14 +178,14 @@ class _Files(Lazy):
         super().__init__(folder, (len(files), *first.shape), 1, first.dtype)
         self._files = files
 
-    def _decode(self, number: int) -> NDArray[Any]:
+    def _decode_block(self, number: int) -> NDArray[Any]:
         return np.array(_open_section(self._files[number]))
 
 
 class _Pillow(Lazy):
     """One block: the image, as Pillow reads it."""
 
-    def _decode(self, number: int) -> NDArray[Any]:
+    def _decode_block(self, number: int) -> NDArray[Any]:
         from PIL import Image
 
         with Image.open(self._path) as image:
@@ -208,7 +208,7 @@ class _Png(Lazy):
         self._by_pillow = by_pillow
         self._stretch = stretch
 
-    def _decode(self, number: int) -> NDArray[Any]:
+    def _decode_block(self, number: int) -> NDArray[Any]:
         if self._by_pillow:
             from PIL import Image
 

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from napari_unet.data.stack import Stack
+
+_ALL = 2**28  # pixels of an image that is measured as a whole
+_SAMPLED = 2**26  # pixels that are measured of a larger one
+_SECTIONS = 64  # sections that they come from at least
+_BLOCK = 512  # rows and columns of a block of them, about
+_WINDOW = 2**22  # pixels read at once
+_PART = 2**16  # values summed at once: as many as the processor keeps at hand
+
+Window = tuple[int, slice, slice]
+
+_overflow_is_fine = np.errstate(over="ignore", invalid="ignore")  # it gives 0
 
 
 @dataclass(frozen=True)
@@ -23,6 +37,7 @@ class Normalisation:
     mean: np.ndarray
     deviation: np.ndarray
 
+    @_overflow_is_fine
     def __call__(self, section: np.ndarray) -> np.ndarray:
         """Normalise a section ``(C, Y, X)`` of any dtype to float32.
 
@@ -39,42 +54,84 @@ class Normalisation:
         return normal.astype(np.float32, copy=False)
 
 
+@_overflow_is_fine
 def measure_normalisation(stack: Stack) -> Normalisation:
-    """Measure an image, one section in memory at a time.
+    """Measure an image, a few rows in memory at a time.
 
     Computed over the whole image, never over a tile or a patch, so that the same grey
-    value means the same everywhere. Pixels that are not finite do not count; a
-    constant channel gets a deviation of 1.
+    value means the same everywhere. Of an image of more than 2²⁸ pixels (268 million)
+    a fixed sample of about 2²⁶ is measured, so that a volume larger than memory starts
+    at once: blocks of some 512 × 512 pixels on a regular grid in at least 64 sections,
+    evenly spread from the first to the last. Neither how the file is stored nor how
+    the image is tiled matters to them.
+
+    Pixels that are not finite do not count; a constant channel, or one without any
+    number, gets a deviation of 1.
     """
-    count = np.zeros(stack.n_channels)
-    total = np.zeros(stack.n_channels)
-    squares = np.zeros(stack.n_channels)
-    shift = None
-    for index in range(stack.n_sections):
-        pixels = stack.section(index)
-        if shift is None:
-            shift = _first_mean(pixels)
-        for channel, plane in enumerate(pixels):
-            values = plane[np.isfinite(plane)] if plane.dtype.kind == "f" else plane
-            centred = np.subtract(values, shift[channel], dtype=np.float64).ravel()
-            count[channel] += centred.size
-            total[channel] += centred.sum()
-            squares[channel] += centred @ centred
-    assert shift is not None
+    count, shift, total, squares = np.zeros((4, stack.n_channels))
+    for number, window in enumerate(_windows(stack)):
+        pixels = stack.section(*window)
+        for channel, plane in enumerate(pixels.reshape(len(pixels), -1)):
+            if number == 0:  # a value near the mean keeps the sums exact
+                shift[channel] = _mean(plane)
+            for start in range(0, plane.size, _PART):
+                sums = _sums(plane[start : start + _PART], shift[channel])
+                count[channel] += sums[0]
+                total[channel] += sums[1]
+                squares[channel] += sums[2]
     count = np.maximum(count, 1)
     offset = total / count
-    variance = np.maximum(squares / count - offset**2, 0)
-    deviation = np.sqrt(variance)
+    deviation = np.sqrt(np.maximum(squares / count - offset**2, 0))
     deviation[deviation <= 1e-12 * np.maximum(1, np.abs(shift + offset))] = 1
     return Normalisation(_column(shift + offset), _column(deviation))
 
 
-def _first_mean(pixels: np.ndarray) -> np.ndarray:
-    """Return a value near each channel's mean, which keeps the sums exact."""
-    planes = pixels.reshape(len(pixels), -1).astype(np.float64)
-    planes = np.where(np.isfinite(planes), planes, 0)
-    means: np.ndarray = planes.mean(axis=1)
-    return means
+def _windows(stack: Stack) -> Iterator[Window]:
+    """Yield what is to be measured: all, or blocks from all over a large image."""
+    rows, columns = stack.section_shape
+    if stack.n_sections * rows * columns > _ALL:
+        yield from _blocks(stack.n_sections, rows, columns)
+        return
+    step = max(1, _WINDOW // columns)
+    for index in range(stack.n_sections):
+        for row in range(0, rows, step):
+            yield index, slice(row, min(row + step, rows)), slice(0, columns)
+
+
+def _blocks(sections: int, rows: int, columns: int) -> Iterator[Window]:
+    wanted = min(sections, max(_SECTIONS, _SAMPLED // (rows * columns)))
+    edge = math.sqrt(_SAMPLED / wanted)  # of the square taken from each section
+    grid = max(1, round(edge / _BLOCK))
+    height, width = (min(int(edge / grid), max(1, n // grid)) for n in (rows, columns))
+    for index in _spread(sections - 1, wanted):
+        for row in _spread(rows - height, grid):
+            for column in _spread(columns - width, grid):
+                yield index, slice(row, row + height), slice(column, column + width)
+
+
+def _spread(last: int, count: int) -> list[int]:
+    """Return whole numbers from 0 to `last`, evenly spread; one is in the middle."""
+    if count == 1:
+        return [last // 2]
+    return [round(last * i / (count - 1)) for i in range(count)]
+
+
+def _mean(values: np.ndarray) -> float:
+    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
+    mean = finite.mean(dtype=np.float64) if finite.size else 0.0
+    return float(np.float32(mean))  # a difference to it is exact in float32 too
+
+
+def _sums(values: np.ndarray, shift: float) -> tuple[int, float, float]:
+    """Return count, sum and sum of squares of values less `shift`."""
+    exact = values.dtype.kind in "bui" and values.dtype.itemsize <= 2
+    centred: np.ndarray = values.astype(np.float32 if exact else np.float64)
+    centred -= shift
+    total = float(centred.sum())
+    if not math.isfinite(total):
+        centred = centred[np.isfinite(centred)]
+        total = float(centred.sum())
+    return centred.size, total, float(centred @ centred)
 
 
 def _column(values: np.ndarray) -> np.ndarray:

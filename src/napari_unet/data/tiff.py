@@ -6,26 +6,20 @@ zeros, or missing at the end. What can be checked without decoding is checked he
 
 from __future__ import annotations
 
-import logging
 import math
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from napari_unet.data.axes import check_axes, normal_axes
 from napari_unet.data.calibration import Calibration, read_calibration
 from napari_unet.data.ifds import walk_ifds
-from napari_unet.data.lazy import Lazy, as_format_error
+from napari_unet.data.lazy import Chunked, as_format_error
 from napari_unet.data.ome import OmeHeader, read_ome
 from napari_unet.data.stack import Stack
+from napari_unet.data.tiff_pages import choose_pixels, tifffile_errors
 from napari_unet.errors import StackFormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
 _DECODED_AT_OPEN = 2**26  # bytes of a first page that is decoded as a check
 _LARGE_PAGE = 2**30
@@ -36,8 +30,9 @@ _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 def open_tiff(path: Path, axes: str | None = None, *, decode: bool = True) -> Stack:
     """Open a TIFF file; see `napari_unet.data.open_stack`.
 
-    Uncompressed pixels are memory-mapped, others decoded page by page when asked for.
-    With `decode`, a first page that is not too large is decoded at once, as a check.
+    Uncompressed pixels are memory-mapped; others are decoded when asked for, tile by
+    tile or strip by strip of a large page. Of a pyramid, level 0 is read.
+    With `decode`, a first part that is not too large is decoded at once, as a check.
 
     Raises
     ------
@@ -49,16 +44,16 @@ def open_tiff(path: Path, axes: str | None = None, *, decode: bool = True) -> St
     with as_format_error(path):
         _check_head(path)
         ifds_loop = walk_ifds(path)
-        with _tifffile_errors() as complaints, tifffile.TiffFile(path) as file:
+        with tifffile_errors() as complaints, tifffile.TiffFile(path) as file:
             ome = read_ome(file.ome_metadata, path) if file.is_ome else OmeHeader()
             series = file.series[0]
             _check_complete(file, series, path)
             shape, letters = _dimensions(series, ome, path, axes)
             check_axes(letters, shape, str(path))
-            pixels = _pixels(file, series, shape, path)
+            pixels = choose_pixels(file, series, shape, path)
             facts = read_calibration(file, ome)
             remarks = (*ome.remarks, *_remarks(file, series, ifds_loop))
-        if decode and isinstance(pixels, Lazy):
+        if decode and isinstance(pixels, Chunked):
             pixels.check_first(_DECODED_AT_OPEN)
     if complaints and not ifds_loop:
         remarks += (f"The file is not quite in order: {complaints[0]}.",)
@@ -89,26 +84,6 @@ def _stack(
         channel_names=names,
         remarks=remarks,
     )
-
-
-@contextmanager
-def _tifffile_errors() -> Iterator[list[str]]:
-    """Collect what tifffile logs as errors, instead of printing it."""
-    complaints: list[str] = []
-
-    class Collector(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if record.levelno >= logging.ERROR:
-                message = record.getMessage()
-                complaints.append(message.split("> ", 1)[-1][:160].rstrip("."))
-
-    collector = Collector()
-    logger = logging.getLogger("tifffile")
-    logger.addHandler(collector)
-    try:
-        yield complaints
-    finally:
-        logger.removeHandler(collector)
 
 
 def _check_head(path: Path) -> None:
@@ -231,28 +206,6 @@ def _letters(axes: str, shape: tuple[int, ...], path: Path) -> str:
     return normal_axes(axes.replace(unknown[0], "Z") if unknown else axes)
 
 
-def _pixels(file: Any, series: Any, shape: tuple[int, ...], path: Path) -> Any:
-    """Choose how to read: mapped, page by page, or all at once."""
-    dtype = np.dtype(series.dtype)
-    pages = list(series.pages)
-    one_file = all(page.parent is file for page in pages)
-    plain = getattr(series, "transform", None) is None
-    if series.dataoffset is not None and dtype.kind in "uif" and one_file and plain:
-        stored = dtype.newbyteorder(file.byteorder)
-        return np.memmap(path, stored, "r", series.dataoffset, shape)
-    leading = _leading(shape, len(pages))
-    if plain and leading is not None:
-        pixels: Lazy = _Pages(path, pages, shape, leading, dtype)
-    else:
-        pixels = _Whole(path, shape, dtype)
-    return pixels
-
-
-def _leading(shape: tuple[int, ...], pages: int) -> int | None:
-    """How many leading axes the pages run over, if they do so in order."""
-    return next((n for n in range(len(shape)) if math.prod(shape[:n]) == pages), None)
-
-
 def _remarks(file: Any, series: Any, ifds_loop: bool) -> tuple[str, ...]:
     remarks = []
     if (count := len(file.series)) > 1:
@@ -271,45 +224,3 @@ def _remarks(file: Any, series: Any, ifds_loop: bool) -> tuple[str, ...]:
     if int(file.pages[0].photometric) == 0:
         remarks.append("In this file 0 means white; the values are read as stored.")
     return tuple(remarks)
-
-
-class _Pages(Lazy):
-    """A block is a page."""
-
-    def __init__(
-        self,
-        path: Path,
-        pages: list[Any],
-        shape: tuple[int, ...],
-        leading: int,
-        dtype: np.dtype[Any],
-    ) -> None:
-        super().__init__(path, shape, leading, dtype)
-        self._pages = pages
-
-    def _decode(self, number: int) -> NDArray[Any]:
-        page = self._pages[number]
-        handle = page.parent.filehandle
-        was_closed = handle.closed
-        handle.open()
-        try:
-            with _tifffile_errors():
-                return np.asarray(page.asarray(maxworkers=1))
-        finally:
-            if was_closed:
-                handle.close()
-
-
-class _Whole(Lazy):
-    """One block: the pages do not follow the axes."""
-
-    def __init__(
-        self, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]
-    ) -> None:
-        super().__init__(path, shape, 0, dtype)
-
-    def _decode(self, number: int) -> NDArray[Any]:
-        import tifffile
-
-        with _tifffile_errors():
-            return np.asarray(tifffile.imread(self._path, series=0, maxworkers=1))
