@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import zarr
 from PIL import Image
 
 from napari_unet.cli import main
@@ -129,6 +130,36 @@ def test_dry_run_lists_the_pairs(
     (tmp_path / "masks" / "x_8_mask.png").unlink()
     assert main(["train", *folders, "--run", str(run)]) == 1
     assert "1 images without a partner (x_8.png)" in capsys.readouterr().err
+
+
+def test_zarr_from_training_to_prediction(tmp_path: Path) -> None:
+    store, run = tmp_path / "cells.zarr", tmp_path / "run"
+    random = np.random.default_rng(0)
+    mask = (np.indices((3, 32, 40)).sum(0) // 12 % 2 * 255).astype(np.uint8)
+    pixels = random.integers(0, 60, mask.shape).astype(np.uint8) + mask // 2
+    for path, data in ((store, pixels), (store / "labels" / "cells", mask)):
+        about = [
+            {
+                "axes": [{"name": axis, "unit": "nanometer"} for axis in "zyx"],
+                "datasets": [
+                    {
+                        "path": "0",
+                        "coordinateTransformations": [
+                            {"type": "scale", "scale": [50, 4, 4]}
+                        ],
+                    }
+                ],
+            }
+        ]
+        group = zarr.open_group(path, mode="a", zarr_format=2)
+        group.attrs["multiscales"] = about
+        group.create_array("0", data=data, chunks=(2, 16, 16))
+    train(store, store / "labels" / "cells", run)
+    assert read_info(run)["pixel_size"] == {"Z": 50, "Y": 4, "X": 4}
+    out = ["--out", str(tmp_path / "out"), "--quiet"]
+    assert main(["predict", str(run), str(store), *out]) == 0
+    labels = open_stack(tmp_path / "out" / "cells.labels.tif")
+    assert (labels.axes, labels.shape, labels.unit) == ("ZYX", mask.shape, "nm")
 
 
 DSB = "nuclei_dsb2018"

@@ -145,24 +145,32 @@ def test_new_axes_take_the_sizes_along():
     assert as_stack(stack, axes="ZYX").pixel_size == {"Z": 3.0, "Y": 1.0}
 
 
-def test_dask_stays_lazy():
-    dask_array = pytest.importorskip("dask.array")
+@pytest.mark.parametrize("library", ["dask", "zarr"])
+def test_arrays_in_chunks_are_read_in_windows(library):
     pixels = counted(4, 6, 7)
-    lazy = dask_array.from_array(pixels, chunks=(1, 3, 7))
-    stack = as_stack(lazy)
-    assert stack.pixels is lazy
-    np.testing.assert_array_equal(stack.section(2)[0], pixels[2])
-    np.testing.assert_array_equal(np.asarray(stack.select(slice(1, 3))), pixels[1:3])
-
-
-def test_zarr_stays_lazy():
-    zarr = pytest.importorskip("zarr")
-    pixels = counted(4, 6, 7)
-    lazy = zarr.array(pixels, chunks=(1, 3, 7))
-    stack = as_stack(lazy, axes="TYX")
-    assert stack.pixels is lazy
-    np.testing.assert_array_equal(stack.section(2)[0], pixels[2])
+    if library == "dask":
+        array = pytest.importorskip("dask.array").from_array(pixels, chunks=(3, 3, 7))
+    else:
+        array = pytest.importorskip("zarr").array(pixels, chunks=(3, 3, 7))
+    stack = as_stack(array, axes="TYX")
+    window = stack.section(2, slice(2, 5), slice(1, 6))
+    np.testing.assert_array_equal(window[0], pixels[2, 2:5, 1:6])
     np.testing.assert_array_equal(np.asarray(stack), pixels)
+    selected = stack.select(slice(1, 3))
+    np.testing.assert_array_equal(np.asarray(selected), pixels[1:3])
+
+
+def test_a_dask_array_of_unknown_size_is_refused():
+    dask_array = pytest.importorskip("dask.array")
+    numbers = dask_array.arange(9, chunks=3)
+    with pytest.raises(StackFormatError, match="compute_chunk_sizes"):
+        as_stack(numbers[numbers > 4])
+
+
+def test_axes_of_length_1_do_not_hinder_a_selection():
+    stack = as_stack(counted(1, 5, 1, 3, 4), axes="TZCYX").select(slice(2, 4))
+    assert stack.shape == (1, 2, 1, 3, 4)
+    np.testing.assert_array_equal(stack.section(1)[0], counted(5, 3, 4)[3])
 
 
 def test_npy_is_mapped(tmp_path):

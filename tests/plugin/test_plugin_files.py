@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import tifffile
+import zarr
+from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 from napari.utils.notifications import notification_manager
 
 from napari_unet.data import open_stack, write_stack
 from napari_unet.errors import StackFormatError
+from napari_unet.plugin.layers import mask_from_layer
 from napari_unet.plugin.reader import get_reader
 from napari_unet.plugin.writer import write
 
@@ -103,6 +106,73 @@ def test_remarks_on_a_file_are_shown(tmp_path: Path) -> None:
     reader(str(path))
     shown = [each.message for each in notification_manager.records]
     assert f"train-volume.tif: {remark}" in shown
+
+
+def write_zarr(path: Path, pixels: np.ndarray, axes: str) -> None:
+    group = zarr.open_group(path, mode="w", zarr_format=3)
+    halved = tuple(slice(None, None, 2 if axis in "yx" else 1) for axis in axes)
+    sizes = {"z": 50.0, "y": 4.0, "x": 4.0}
+    datasets = []
+    for level, data in enumerate([pixels, pixels[halved]]):
+        chunks = tuple(4 if axis in "yx" else 1 for axis in axes)
+        array = group.create_array(
+            str(level), shape=data.shape, chunks=chunks, dtype=data.dtype
+        )
+        array[:] = data
+        scale = [sizes.get(axis, 1.0) * 2**level for axis in axes]
+        change = [{"type": "scale", "scale": scale}]
+        datasets.append({"path": str(level), "coordinateTransformations": change})
+    named = [
+        {"name": axis} | ({"unit": "nanometer"} if axis in sizes else {})
+        for axis in axes
+    ]
+    about = [{"axes": named, "datasets": datasets}]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": about}
+
+
+def test_zarr_opens_as_a_pyramid_with_its_labels(tmp_path: Path) -> None:
+    path = tmp_path / "cells.zarr"
+    pixels = np.arange(2 * 3 * 8 * 12, dtype=np.uint16).reshape(2, 3, 8, 12)
+    write_zarr(path, pixels, "czyx")
+    write_zarr(path / "labels" / "nuclei", pixels[0] % 7, "zyx")
+    labels = zarr.open_group(path / "labels", mode="a")
+    labels.attrs["ome"] = {"version": "0.5", "labels": ["nuclei"]}
+    reader = get_reader(str(path))
+    assert reader is not None
+    (image, meta, kind), (mask, about, of_mask) = reader(str(path))
+    assert (kind, of_mask) == ("image", "labels")
+    assert [each.shape for each in image] == [(2, 3, 8, 12), (2, 3, 4, 6)]
+    assert (meta["channel_axis"], meta["multiscale"]) == (0, True)
+    assert (about["name"], about["scale"], about["units"]) == (
+        "nuclei",
+        (50, 4, 4),
+        ("nm",) * 3,
+    )
+    np.testing.assert_array_equal(image[0], pixels)
+    np.testing.assert_array_equal(image[1], pixels[..., ::2, ::2])
+    viewer = ViewerModel()
+    viewer.add_image(image, **meta)
+    layer = viewer.add_labels(mask, **about)
+    assert [each.name for each in viewer.layers] == [
+        "cells channel 0",
+        "cells channel 1",
+        "nuclei",
+    ]
+    assert layer.multiscale and layer.metadata == {
+        "source": str(path / "labels/nuclei")
+    }
+    stack = mask_from_layer(layer)
+    assert (stack.shape, stack.pixel_size["Z"], stack.unit) == ((3, 8, 12), 50, "nm")
+    np.testing.assert_array_equal(stack.section(1)[0], pixels[0, 1] % 7)
+
+
+def test_labels_in_zarr_open_as_labels_by_their_path(tmp_path: Path) -> None:
+    path = tmp_path / "cells.zarr" / "labels" / "nuclei"
+    write_zarr(path, np.ones((3, 8, 12), np.uint8), "zyx")
+    reader = get_reader(str(path))
+    assert reader is not None
+    ((_, _, kind),) = reader(str(path))
+    assert kind == "labels"
 
 
 def test_what_is_no_single_file_is_left_to_others(tmp_path: Path) -> None:

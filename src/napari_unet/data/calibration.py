@@ -1,4 +1,4 @@
-"""Pixel size and unit from the header of a TIFF file."""
+"""Pixel size and unit, from the header of a TIFF file or by axis."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari_unet.data.ome import OmeHeader
 
 _NAMES = {
@@ -23,6 +25,9 @@ _NAMES = {
     "nanometre": "nm",
     "millimeter": "mm",
     "millimetre": "mm",
+    "centimeter": "cm",
+    "picometer": "pm",
+    "meter": "m",
     "angstrom": "Å",
 }
 METRES = {
@@ -65,20 +70,31 @@ def read_calibration(file: Any, ome: OmeHeader) -> Calibration:
     return Calibration()
 
 
-def _from_ome(ome: OmeHeader) -> Calibration:
-    spatial = {axis: size for axis, size in ome.sizes.items() if axis != "T"}
+def in_one_unit(
+    sizes: Mapping[str, tuple[float, str | None]],
+) -> tuple[dict[str, float], str | None]:
+    """Convert sizes by axis, each with its unit, to the unit of X.
+
+    One that cannot be converted is left out. That of T is kept if it is in seconds.
+    """
+    spatial = {axis: size for axis, size in sizes.items() if axis != "T"}
     units = {axis: normal_unit(unit) for axis, (_, unit) in spatial.items()}
     unit = units.get("X") or next(iter(units.values()), None)
-    sizes = {}
+    found = {}
     for axis, (size, _) in spatial.items():
         own = units[axis]
         if own != unit and not {own, unit} <= set(METRES):
-            continue  # two units that cannot be converted
+            continue
         scale = 1.0 if own == unit else METRES[own or ""] / METRES[unit or ""]
-        sizes[axis] = size * scale
-    if "T" in ome.sizes and ome.sizes["T"][1] == "s":
-        sizes["T"] = ome.sizes["T"][0]
-    return Calibration(_usable(sizes), unit if sizes else None, ome.channel_names)
+        found[axis] = size * scale
+    if "T" in sizes and sizes["T"][1] in ("s", "second"):
+        found["T"] = sizes["T"][0]
+    return _usable(found), unit if found else None
+
+
+def _from_ome(ome: OmeHeader) -> Calibration:
+    sizes, unit = in_one_unit(ome.sizes)
+    return Calibration(sizes, unit, ome.channel_names)
 
 
 def _from_imagej(file: Any) -> Calibration:

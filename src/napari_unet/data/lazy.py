@@ -29,6 +29,16 @@ KEPT = 2**26
 """Bytes of decoded chunks that an image keeps; the ones in use are kept anyhow."""
 
 
+ZARR_MARKS = ("zarr.json", ".zarray", ".zgroup")
+"""Files of which each zarr array or group has one."""
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether a path is a zarr array or group, of version 2 or 3, or is named so."""
+    named = path.suffix.lower() == ".zarr" and path.is_dir()
+    return named or any((path / mark).is_file() for mark in ZARR_MARKS)
+
+
 @contextmanager
 def as_format_error(path: str | Path) -> Iterator[None]:
     """Turn whatever libraries and codecs raise into `StackFormatError`."""
@@ -80,6 +90,14 @@ class Chunked:
         self._edges = edges
         self._kept: OrderedDict[_Place, NDArray[Any]] = OrderedDict()
         self._lock = Lock()
+
+    @property
+    def chunk_sizes(self) -> tuple[tuple[int, ...], ...]:
+        """Lengths of the chunks along each axis, as dask has them."""
+        return tuple(
+            tuple(np.diff(np.minimum(edges, length)).tolist())
+            for edges, length in zip(self._edges, self.shape, strict=True)
+        )
 
     def check_first(self, limit: int) -> None:
         """Decode the first chunk, if it has no more bytes than `limit`."""

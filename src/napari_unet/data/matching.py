@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_unet.data.folder import natural_key
-from napari_unet.data.tiff import stem
+from napari_unet.data.lazy import is_zarr
+from napari_unet.data.tiff import ENDINGS, stem
 from napari_unet.errors import MaskError, StackFormatError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-ENDINGS = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".npy", ".stk")
-"""Files that count as images; others in a folder are passed over."""
 
 _MASK = (
     "masks?|labels?|gt|ground_?truth|truth|seg|segmentation|annotations?"
@@ -38,7 +36,9 @@ class FilePair:
 
 def is_several(path: Path) -> bool:
     """Whether a path names several files: a folder, or a pattern such as ``*.png``."""
-    return path.is_dir() or (has_magic(str(path)) and not path.exists())
+    if path.exists():
+        return path.is_dir() and not is_zarr(path)
+    return has_magic(str(path))
 
 
 def list_files(path: Path) -> list[Path]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from napari_unet.data.axes import PixelArray, check_axes, guess_axes, normal_axes
+from napari_unet.data.lazy import Foreign, is_zarr
 from napari_unet.errors import StackFormatError
 
 if TYPE_CHECKING:
@@ -242,6 +243,8 @@ class Stack:
             If the stack has no such axis or several, or nothing is selected.
         """
         looped = self._looped_axes()
+        if len(looped) > 1:  # those of length 1 are in nobody's way
+            looped = "".join(a for a in looped if self._length(a) > 1) or looped[0]
         if len(looped) != 1:
             raise StackFormatError(
                 f"{self.label} has the axes {self.axes}; a range of sections can be "
@@ -348,7 +351,7 @@ def as_stack(
     elif isinstance(image, Stack):
         stack = image if axes is None else relabel(image, axes)
     else:
-        pixels = _as_pixels(image)
+        pixels = as_pixels(image, name or "The array")
         chosen = normal_axes(axes) if axes else guess_axes(pixels, name or "The array")
         stack = Stack(pixels, chosen, name=name)
     changes: dict[str, Any] = {"pixel_size": pixel_size, "unit": unit}
@@ -364,8 +367,9 @@ def open_stack(path: str | Path, *, axes: str | None = None) -> Stack:
     Parameters
     ----------
     path : str or Path
-        A TIFF (plain, ImageJ, OME, MetaMorph), PNG, JPEG or NPY file, or a folder of
-        TIFF or PNG files of one size, which are its sections in natural order.
+        A TIFF (plain, ImageJ, OME, MetaMorph), PNG, JPEG or NPY file; an OME-Zarr
+        image, one of its labels such as ``image.zarr/labels/cells``, or a zarr array;
+        or a folder of TIFF or PNG files of one size, its sections in natural order.
     axes : str or None
         Overrules the axes the file states, one letter per dimension.
 
@@ -384,6 +388,10 @@ def open_stack(path: str | Path, *, axes: str | None = None) -> Stack:
             f"{path} does not exist. Check the spelling, and whether the drive is "
             "there."
         )
+    if is_zarr(path):
+        from napari_unet.data.ome_zarr import open_zarr
+
+        return open_zarr(path, axes)
     if path.is_dir():
         from napari_unet.data.folder import open_folder
 
@@ -420,13 +428,25 @@ def relabel(stack: Stack, axes: str) -> Stack:
     return replace(stack, axes=axes, pixel_size=sizes, channel_names=names)
 
 
-def _as_pixels(image: Any) -> PixelArray:
+def as_pixels(image: Any, label: str = "The array") -> PixelArray:
+    """Return what can be read in windows; arrays in chunks are read chunk by chunk.
+
+    Raises
+    ------
+    StackFormatError
+        If it is not one array, or its shape is not known.
+    """
     if not isinstance(image, np.ndarray) and isinstance(image, PixelArray):
         try:
             np.dtype(image.dtype)
         except TypeError:  # not an array of NumPy types, for example a tensor
             return np.asarray(image)
-        return image
+        if not all(math.isfinite(length) for length in image.shape):
+            raise StackFormatError(
+                f"{label} has the shape {image.shape}: it is not known how large it "
+                "is. Let dask find out first: array.compute_chunk_sizes()."
+            )
+        return Foreign(image, label) if getattr(image, "chunks", None) else image
     try:
         return np.asarray(image)
     except ValueError as error:

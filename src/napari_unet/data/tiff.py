@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _DECODED_AT_OPEN = 2**26  # bytes of a first page that is decoded as a check
 _LARGE_PAGE = 2**30
 _HIGHEST_RATIO = 20_000  # beyond what any codec reaches on an image
+ENDINGS = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".npy", ".stk", ".zarr")
+"""Names that count as images; others in a folder are passed over."""
+
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -61,9 +64,9 @@ def open_tiff(path: Path, axes: str | None = None, *, decode: bool = True) -> St
 
 
 def stem(path: Path) -> str:
-    """Return the name of a file without ``.tif`` or ``.ome.tif``."""
+    """Return the name of a file without ``.tif``, ``.ome.tif``, ``.zarr`` and so on."""
     name = path.name
-    for ending in (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".npy", ".stk", ".ome"):
+    for ending in (*ENDINGS, ".ome"):
         if name.lower().endswith(ending):
             name = name[: -len(ending)]
     return name

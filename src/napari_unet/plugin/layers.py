@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pint
 
-from napari_unet.data.stack import Stack
+from napari_unet.data.lazy import Chunked
+from napari_unet.data.stack import Stack, as_pixels
 from napari_unet.errors import StackFormatError
 
 if TYPE_CHECKING:
@@ -64,7 +65,11 @@ def stack_from_data(
     axes = axes or _axes(data.ndim - rgb, meta.get("axis_labels", ()), name)
     size, unit = _pixel_size(axes, meta.get("scale"), meta.get("units"))
     return Stack(
-        data, axes + "C" * rgb, pixel_size=size, unit=unit, name=name.replace("/", " ")
+        as_pixels(data, name),
+        axes + "C" * rgb,
+        pixel_size=size,
+        unit=unit,
+        name=name.replace("/", " "),
     )
 
 
@@ -82,6 +87,36 @@ def layer_from_stack(stack: Stack, kind: str) -> tuple[Any, dict[str, Any], str]
     tuple
         Data, attributes and `kind`.
     """
+    pixels = np.asarray(stack)
+    data = label_values(pixels) if kind == "labels" else pixels
+    return data, _attributes(stack, kind), kind
+
+
+def layer_from_levels(
+    levels: Sequence[Stack], kind: str
+) -> tuple[Any, dict[str, Any], str]:
+    """Make what napari adds of an image at several resolutions; nothing is read yet.
+
+    Parameters
+    ----------
+    levels : sequence of Stack
+        The finest first, their pixels in chunks.
+    kind : str
+        ``"image"`` or ``"labels"``.
+    """
+    from dask.array import from_array
+
+    data = []
+    for level in levels:
+        pixels = level.pixels
+        assert isinstance(pixels, Chunked)
+        lazy = from_array(pixels, pixels.chunk_sizes, name=False, asarray=False)
+        data.append(label_values(lazy) if kind == "labels" else lazy)
+    meta = _attributes(levels[0], kind) | {"multiscale": len(data) > 1}
+    return data if len(data) > 1 else data[0], meta, kind
+
+
+def _attributes(stack: Stack, kind: str) -> dict[str, Any]:
     meta: dict[str, Any] = {"name": stack.name}
     if stack.source is not None:
         meta["metadata"] = {"source": str(stack.source)}
@@ -94,11 +129,10 @@ def layer_from_stack(stack: Stack, kind: str) -> tuple[Any, dict[str, Any], str]
         )
     if kind == "image" and "C" in stack.axes:
         meta |= _channels(stack)
-    pixels = np.asarray(stack)
-    return label_values(pixels) if kind == "labels" else pixels, meta, kind
+    return meta
 
 
-def label_values(pixels: np.ndarray) -> np.ndarray:
+def label_values(pixels: Any) -> Any:
     """Return mask values in a type that a labels layer takes, which float is not."""
     return pixels.astype(np.int32) if pixels.dtype.kind == "f" else pixels
 

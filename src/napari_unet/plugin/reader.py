@@ -1,4 +1,4 @@
-"""Opens the stacks of the ISBI 2012 challenge, and others that carry its file names."""
+"""Opens OME-Zarr, the stacks of the ISBI 2012 challenge, and others of their names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.notifications import show_warning
 
 from napari_unet.data import open_stack
-from napari_unet.plugin.layers import layer_from_stack
+from napari_unet.data.lazy import is_zarr
+from napari_unet.data.ome_zarr import list_labels, open_levels
+from napari_unet.plugin.layers import layer_from_levels, layer_from_stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None:
-    """Return the function that reads `path`, if it is a single TIFF file.
+    """Return the function that reads `path`: a single TIFF file, or zarr.
 
     Parameters
     ----------
@@ -25,9 +27,28 @@ def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None
         What was dropped on the viewer; napari has matched it with the patterns of the
         manifest.
     """
-    if isinstance(path, list) or not Path(path).is_file():
+    if isinstance(path, list):
         return None
-    return read
+    if is_zarr(Path(path)):
+        return read_zarr
+    return read if Path(path).is_file() else None
+
+
+def read_zarr(path: str) -> list[LayerData]:
+    """Read an image at all its resolutions with its labels; pixels stay on the disk.
+
+    Raises
+    ------
+    StackFormatError
+        If it is damaged, or a plate or another group of several images.
+    """
+    image = Path(path)
+    kind = "labels" if image.absolute().parent.name == "labels" else "image"
+    layers = [layer_from_levels(open_levels(image), kind)]
+    layers += [
+        layer_from_levels(open_levels(each), "labels") for each in list_labels(image)
+    ]
+    return layers
 
 
 def read(path: str) -> list[LayerData]:
