@@ -56,7 +56,7 @@ def prediction_speed() -> str:
     from napari_unet.data import synthetic_em
     from napari_unet.networks.compute import channels_last, fold_batch_norm
     from napari_unet.prediction import predict
-    from napari_unet.prediction.engine import Predictor
+    from napari_unet.prediction.predictor import Predictor
 
     image, _ = synthetic_em(sections=30)
     model = untrained_model()

@@ -512,14 +512,15 @@ def test_stopping_a_prediction_is_1_and_leaves_nothing(
 ) -> None:
     from napari_unet.prediction import engine
 
-    sections = engine.predict_sections
+    blocks = engine.predict_blocks
 
     def interrupted(*arguments: Any, **more: Any) -> Any:
-        for result in sections(*arguments, **more):
-            signal.raise_signal(signal.SIGINT)
+        for result in blocks(*arguments, **more):
+            if isinstance(result, int):  # a second one would interrupt at once
+                signal.raise_signal(signal.SIGINT)
             yield result
 
-    monkeypatch.setattr(engine, "predict_sections", interrupted)
+    monkeypatch.setattr(engine, "predict_blocks", interrupted)
     assert main(predict(data, tmp_path / "out")) == 1
     assert "Stopped" in capsys.readouterr().err
     assert list((tmp_path / "out").iterdir()) == []

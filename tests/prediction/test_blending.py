@@ -12,7 +12,8 @@ import torch
 from napari_unet.config import ComputeConfig, NetworkConfig
 from napari_unet.data import Stack
 from napari_unet.networks import build_network
-from napari_unet.prediction.engine import Predictor, predict_sections
+from napari_unet.prediction.engine import predict_sections
+from napari_unet.prediction.predictor import Predictor
 
 if TYPE_CHECKING:
     from napari_unet.prediction.stitch import SectionPrediction

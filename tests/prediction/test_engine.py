@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import weakref
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,13 @@ from napari_unet.errors import ModelError
 from napari_unet.events import PredictionFinished, PredictionStarted, TilesDone
 from napari_unet.model import Model
 from napari_unet.networks import build_network
-from napari_unet.prediction import engine
-from napari_unet.prediction.engine import Predictor, predict_events, predict_sections
+from napari_unet.prediction.engine import (
+    predict_blocks,
+    predict_events,
+    predict_sections,
+)
 from napari_unet.prediction.plan import MARGIN
+from napari_unet.prediction.predictor import Predictor
 
 FP32 = ComputeConfig("cpu", "fp32")
 
@@ -171,29 +176,29 @@ def test_sections_stream() -> None:
         pass
     assert [index for index, _ in seen] == list(range(6))
     assert {pixels.reads.count(index) for index in range(6)} == {2}
-    # 6 reads measure the normalisation; then no more than one section is read ahead.
-    assert all(reads - 6 <= index + 2 for index, reads in seen)
+    # 6 reads measure the normalisation; then no more than two batches are read ahead.
+    assert all(reads - 6 <= index + 1 + 3 for index, reads in seen)
 
 
-def test_sections_that_are_done_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    alive, most = set[int](), 0
+def test_blocks_and_windows_that_are_done_are_let_go() -> None:
+    """At no time are there more of them than are read ahead and worked at."""
+    predictor = PREDICTORS[1]
+    stack = Stack(np.zeros((9, 512, 512), np.float32), "ZYX")
+    alive: list[weakref.ref[np.ndarray]] = []
+    most = 0
 
-    class Watched(engine.OpenImage):
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            nonlocal most
-            super().__init__(*arguments, **options)
-            alive.add(id(self))
-            most = max(most, len(alive))
+    def normalise(section: np.ndarray) -> np.ndarray:
+        nonlocal most
+        most = max(most, sum(each() is not None for each in alive))
+        made = section.copy()
+        alive.append(weakref.ref(made))
+        return made
 
-        def __del__(self) -> None:
-            alive.discard(id(self))
-
-    monkeypatch.setattr(engine, "OpenImage", Watched)
-    stack = Stack(np.zeros((7, 512, 512), np.uint8), "ZYX")
-    config = PredictionConfig("cpu", "fp32", tile=300)
-    list(predict_events(model(), stack, config, lambda *section: None))
-    # The one being read, the one at the network and the one handed over.
-    assert 1 <= most <= 3
+    plan = predictor.plan((512, 512), 300)
+    for block in predict_blocks(predictor, stack, normalise, plan):
+        if not isinstance(block, int):
+            alive.append(weakref.ref(block.labels))
+    assert 1 <= most <= 8
 
 
 def test_sections_come_in_order_and_events_count_up() -> None:
@@ -271,11 +276,12 @@ def test_training_may_go_on_with_the_original() -> None:
     built = network(config).train()
     predictor = Predictor(built, config, FP32)
     image = np.random.default_rng(0).normal(size=(1, 1, 16, 16)).astype(np.float32)
-    before = predictor(image)
+    batch = predictor.batch(image)
+    before = predictor(batch)
     with torch.no_grad():
         for weight in built.parameters():
             weight.zero_()
-    assert torch.equal(predictor(image), before)
+    assert torch.equal(predictor(batch), before)
     assert built.training
 
 

@@ -8,13 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_unet.config import NetworkConfig
-from napari_unet.prediction.plan import (
-    MARGIN,
-    mirror,
-    mirrored,
-    plan_axis,
-    plan_tiles,
-)
+from napari_unet.prediction.plan import MARGIN, mirrored, plan_tiles
+from napari_unet.prediction.spans import mirror, plan_axis
 
 SHAPES = [(1, 1), (1, 70), (100, 100), (132, 300), (511, 513), (7, 3)]
 
@@ -120,10 +115,10 @@ def test_one_tile_when_the_canvas_fits() -> None:
 
 
 def test_fewest_tiles_by_hand() -> None:
-    # Canvas 104 + 8 = 112; halo 8; windows of 56: cores of 40, 3 of them.
+    # Canvas 104 + 8 = 112; halo 8; between the outer halos 96, in 3 cores of 32.
     spans = plan_axis(104, 4, 8, 56, 4)
-    assert [(s.start, s.stop) for s in spans] == [(0, 36), (36, 76), (76, 104)]
-    assert [(s.first, s.last) for s in spans] == [(-4, 52), (28, 84), (52, 108)]
+    assert [(s.start, s.stop) for s in spans] == [(0, 36), (36, 68), (68, 104)]
+    assert [(s.first, s.last) for s in spans] == [(-4, 44), (28, 76), (60, 108)]
 
 
 @settings(deadline=None)

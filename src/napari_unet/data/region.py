@@ -80,7 +80,12 @@ def find_region(
     ranges = [slice(None)] * (len(axes) - len(ranges)) + ranges
     bounds = []
     for axis, each in zip(axes, ranges, strict=True):
-        start, stop, _ = each.indices(lengths[axis])
+        start, stop, step = each.indices(lengths[axis])
+        if step != 1:
+            raise ConfigError(
+                f"The region {region!r} has a step of {step} along {axis}, but a "
+                "region holds every pixel from its start to its stop: leave it out."
+            )
         if start >= stop:
             raise ConfigError(
                 f"The region {region!r} holds nothing of {stack.label}: along {axis} "

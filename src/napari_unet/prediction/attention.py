@@ -8,11 +8,13 @@ import numpy as np
 import torch
 
 from napari_unet.data.normalisation import measure_normalisation
+from napari_unet.data.region import find_region
 from napari_unet.data.stack import Stack, as_stack
 from napari_unet.model import Model
 from napari_unet.networks import attention_maps, measure_geometry
-from napari_unet.prediction.engine import Reader, check_channels
-from napari_unet.prediction.plan import mirror
+from napari_unet.prediction.engine import check_channels
+from napari_unet.prediction.plan import plan_tiles
+from napari_unet.prediction.windows import WindowReader, list_frames
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,11 +65,16 @@ def predict_attention(
     stack = as_stack(image, axes=axes)
     check_channels(model, stack)
     strides = measure_geometry(model.config).strides
-    read = Reader(stack, measure_normalisation(stack), model.config)
+    shape = stack.shape_seen(model.config.dims)
+    (whole,) = (plan := plan_tiles(shape, strides, shape, 2**31, [0] * 3)).tiles
+    read = WindowReader(stack, measure_normalisation(stack), model.config, plan)
+    frames = list_frames(stack, model.config, find_region(stack))
     network = model.network.eval()
     found: NDArray[np.float32] | None = None
-    for number, group in enumerate(stack.seen_together(model.config.dims)):
-        maps = _look(network, read(number), strides)
+    for frame, group in zip(
+        frames, stack.seen_together(model.config.dims), strict=True
+    ):
+        maps = _look(network, read(frame, whole), shape)
         if found is None:
             shape = (len(maps), stack.n_sections, *stack.section_shape)
             found = np.empty(shape, np.float32)
@@ -77,12 +84,9 @@ def predict_attention(
 
 
 def _look(
-    network: nn.Module, pixels: NDArray[np.float32], strides: Sequence[int]
+    network: nn.Module, pixels: NDArray[np.float32], shape: Sequence[int]
 ) -> NDArray[np.float32]:
     """Return the coefficients (gates, sections, Y, X) of one section or volume."""
-    shape = pixels.shape[1:]
-    for axis, (length, stride) in enumerate(zip(shape, strides, strict=True), start=1):
-        pixels = pixels.take(mirror(0, length + -length % stride, length), axis=axis)
     gates = attention_maps(network, torch.from_numpy(pixels)[None])
     inner = tuple(map(slice, shape))
     maps = np.stack([gate[0].numpy()[inner] for gate in gates])

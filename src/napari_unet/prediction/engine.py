@@ -5,39 +5,35 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch.nn import functional
 
 from napari_unet.data.normalisation import measure_normalisation
+from napari_unet.data.region import Region, find_region
 from napari_unet.errors import ModelError
 from napari_unet.events import Event, PredictionFinished, PredictionStarted, TilesDone
-from napari_unet.networks import measure_geometry
-from napari_unet.networks.compute import (
-    channels_last,
-    choose_device,
-    choose_dtype,
-    dtype_name,
-    fold_batch_norm,
-    layout,
-    reuse_memory,
-)
-from napari_unet.networks.footprint import measure_features
-from napari_unet.prediction.plan import Plan, mirrored, plan_tiles
-from napari_unet.prediction.stitch import BlendedImage, OpenImage, SectionPrediction
+from napari_unet.networks.compute import dtype_name
+from napari_unet.prediction.predictor import Predictor
+from napari_unet.prediction.stitch import Blender, SectionAssembler, Stitcher
+from napari_unet.prediction.windows import WindowReader, list_frames, read_ahead
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
-    from napari_unet.config import ComputeConfig, NetworkConfig, PredictionConfig
+    from napari_unet.config import PredictionConfig
     from napari_unet.data.stack import Stack
     from napari_unet.model import Model
-    from napari_unet.networks import Geometry
+    from napari_unet.prediction.block import Block, Place
+    from napari_unet.prediction.plan import Plan, Tile
+    from napari_unet.prediction.stitch import SectionPrediction
+    from napari_unet.prediction.windows import Frame
+
+    Job = tuple[Frame, Tile]
 
 _LOG = logging.getLogger(__name__)
 
@@ -53,108 +49,229 @@ FAR = (
 )
 """The remark where only the default tiles are not exact."""
 
-MEMORY = 2**30
-"""Bytes the features of one tile should take where no tile size is given."""
 
-MOST = 4 * MEMORY
-"""Bytes they may take for the sake of a halo; where it asks for more, tiles blend."""
-
-WORKING = 2
-"""Convolutions hold about as much as their features once more, in another layout."""
+def _keep(place: Place) -> bool:
+    """Skip no block."""
+    return False
 
 
-class Predictor:
-    """A network made ready to predict: folded, moved and converted.
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """All that a prediction needs, made ready: see `prepare`.
+
+    Attributes
+    ----------
+    model : Model
+    stack : Stack
+    region : Region
+        What of the stack is predicted; its shape is that of the labels.
+    predictor : Predictor
+        The network; it may be kept for other regions and stacks.
+    normalise : callable
+    plan : Plan
+        The tiles of each section or volume; the places of blocks follow from it. Give
+        its `window` and the precision to `prepare` to do the same again.
+    """
+
+    model: Model
+    stack: Stack
+    region: Region
+    predictor: Predictor
+    normalise: Callable[[NDArray[Any]], NDArray[np.float32]]
+    plan: Plan
+
+    def blocks(
+        self,
+        *,
+        probabilities: bool = False,
+        skip: Callable[[Place], bool] = _keep,
+    ) -> Iterator[Block | int]:
+        """Predict block by block: see `predict_blocks`."""
+        return predict_blocks(
+            self.predictor,
+            self.stack,
+            self.normalise,
+            self.plan,
+            region=self.region,
+            probabilities=probabilities,
+            skip=skip,
+        )
+
+    def events(
+        self,
+        put: Callable[[Block], None],
+        *,
+        probabilities: bool = False,
+        skip: Callable[[Place], bool] = _keep,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Event]:
+        """Predict, and hand over each block as it is done.
+
+        Parameters
+        ----------
+        put : callable
+            Called with each `Block`, in the order of the plan. Its labels are class
+            indices, or standardised values: `model.target.decode` makes them those of
+            the mask. It may wait, for instance for a disk.
+        probabilities : bool
+            Whether blocks are to have them.
+        skip : callable
+            Called with the place of a block before it is computed; when true, it is
+            there already and is not computed.
+        should_stop : callable
+            Asked after every batch of tiles; when true, the prediction ends there
+            without a `PredictionFinished`.
+
+        Yields
+        ------
+        PredictionStarted, TilesDone, PredictionFinished
+        """
+        frames = len(list_frames(self.stack, self.model.config, self.region))
+        total = frames * len(self.plan.tiles)
+        yield self._started(total, frames)
+        done = 0
+        for result in self.blocks(probabilities=probabilities, skip=skip):
+            if not isinstance(result, int):
+                put(result)
+                continue
+            done += result
+            yield TilesDone(done, total)
+            if should_stop():
+                return
+        yield PredictionFinished()
+
+    def _started(self, total: int, frames: int) -> PredictionStarted:
+        remark = FAR if self.predictor.geometry.exact else INEXACT
+        remarks = [remark] if self.plan.blended and len(self.plan.tiles) > 1 else []
+        for each in remarks:
+            _LOG.warning("%s: %s", self.model.name or self.model.config.name, each)
+        return PredictionStarted(
+            total,
+            math.prod(self.region.shape[:-2]),
+            list(self.plan.window),
+            self.predictor.device.type,
+            dtype_name(self.predictor.dtype),
+            remarks,
+        )
+
+
+def prepare(
+    model: Model,
+    stack: Stack,
+    config: PredictionConfig,
+    region: str | Sequence[Sequence[int] | slice] | Region | None = None,
+    *,
+    window: Sequence[int] | None = None,
+) -> Prediction:
+    """Make everything ready to predict a stack, or a region of it.
 
     Parameters
     ----------
-    network : torch.nn.Module
-        It is copied; training may go on with the original.
-    config : NetworkConfig
-    compute : ComputeConfig
+    model : Model
+    stack : Stack
+    config : PredictionConfig
+    region : optional
+        As for `find_region`; the whole stack by default. Around it lie its real
+        surroundings, so that its prediction is part of that of the whole.
+    window : sequence of int, optional
+        The `window` of an earlier plan, to have the same tiles again.
+
+    Raises
+    ------
+    ModelError
+        If the stack does not have the channels that the model expects.
+    StackFormatError
+        If the model sees volumes, and the stack has no Z axis.
+    ConfigError
+        If the region cannot be read or holds no pixel.
+
+    Examples
+    --------
+    >>> work = prepare(model, stack, config, "0:10")  # doctest: +SKIP
+    >>> labels = np.empty(work.region.shape, np.uint8)  # doctest: +SKIP
+    >>> for block in work.blocks():  # doctest: +SKIP
+    ...     if not isinstance(block, int):
+    ...         labels[block.place] = block.labels
     """
-
-    def __init__(
-        self, network: torch.nn.Module, config: NetworkConfig, compute: ComputeConfig
-    ) -> None:
-        reuse_memory()
-        self.config = config
-        self.geometry = measure_geometry(config)
-        self.device = choose_device(compute)
-        self.dtype = choose_dtype(compute, self.device)
-        if config.classes == 1 and compute.precision == "auto":
-            self.dtype = torch.float32  # bf16 has 8 bits: steps one would see in values
-        self.network = fold_batch_norm(network).to(self.device, self.dtype)
-        channels_last(self.network, config.dims)
-
-    def __call__(self, windows: np.ndarray) -> torch.Tensor:
-        """Return the logits ``(N, classes, …)`` of windows ``(N, C, …)``.
-
-        Where the network crops, there are zeros around what it gives.
-        """
-        batch = torch.from_numpy(windows).to(
-            self.device, self.dtype, memory_format=layout(self.config.dims)
-        )
-        with torch.inference_mode():
-            logits: torch.Tensor = self.network(batch)
-        return functional.pad(logits, [self.geometry.crop] * 2 * self.config.dims)
-
-    def plan(self, shape: Sequence[int], tile: int | None) -> Plan:
-        """Plan the tiles of a section or volume, by memory when `tile` is None."""
-        geometry, dims = self.geometry, len(shape)
-        margins = [geometry.crop] * dims if geometry.crop else mirrored(self.config)
-        if tile is None:
-            canvas = np.add(shape, np.multiply(2, margins)).tolist()
-            tile, geometry = self._fit_memory(canvas)
-        return plan_tiles(
-            shape,
-            geometry.strides,
-            geometry.radii,
-            tile,
-            margins,
-            [geometry.remainder] * dims,
-            blended=not geometry.exact,
-        )
-
-    def _fit_memory(self, canvas: Sequence[int]) -> tuple[int, Geometry]:
-        """Choose the tile, and the geometry that it can keep."""
-        geometry, per_pixel = self.geometry, self.bytes_per_pixel()
-        tile = _largest(canvas, int(MEMORY / per_pixel))
-        if tile >= max(canvas) or not geometry.exact:
-            return tile, geometry
-        most = _largest(canvas, int(MOST / per_pixel))
-        wide = max(tile, min(4 * geometry.radius, most))
-        if wide >= 3 * geometry.radius:
-            return wide, geometry
-        # Less than a third of it would be core.
-        overlaps = tuple(4 * stride for stride in geometry.strides)
-        radii = tuple(map(min, geometry.radii, overlaps))
-        return tile, replace(geometry, radii=radii, exact=False)
-
-    def bytes_per_pixel(self) -> float:
-        """Estimate what the features of a tile take, per pixel of it."""
-        geometry = self.geometry
-        lengths = [2 * stride for stride in geometry.strides]
-        lengths[-2:] = [geometry.nearest(lengths[-1])] * 2
-        image = torch.zeros(
-            1, self.config.inputs, *lengths, device=self.device, dtype=self.dtype
-        )
-        features = measure_features(self.network, image)
-        return WORKING * features * self.dtype.itemsize
+    check_channels(model, stack)
+    found = region if isinstance(region, Region) else find_region(stack, region)
+    predictor = Predictor(model.network, model.config, config)
+    seen = stack.shape_seen(model.config.dims)
+    bounds = found.along("ZYX"[-len(seen) :])
+    plan = predictor.plan(seen, window or config.tile, bounds)
+    return Prediction(
+        model, stack, found, predictor, measure_normalisation(stack), plan
+    )
 
 
-def _largest(shape: Sequence[int], pixels: int) -> int:
-    """Return the longest edge of a box of so many pixels inside one of `shape`.
+def predict_blocks(
+    predictor: Predictor,
+    stack: Stack,
+    normalise: Callable[[NDArray[Any]], NDArray[np.float32]],
+    plan: Plan,
+    *,
+    region: Region | None = None,
+    probabilities: bool = False,
+    skip: Callable[[Place], bool] = _keep,
+) -> Iterator[Block | int]:
+    """Predict tile after tile; memory grows neither with their number nor the image.
 
-    A thin volume leaves room for wider tiles.
+    Parameters
+    ----------
+    predictor : Predictor
+    stack : Stack
+        Only the windows of tiles are read of it, ahead and in another thread.
+    normalise : callable
+        Makes float32 of pixels ``(C, Y, X)``.
+    plan : Plan
+        As `predictor.plan` makes it for the bounds of the region.
+    region : Region, optional
+        All by default.
+    probabilities : bool
+        Whether blocks are to have them.
+    skip : callable
+        Called with the place of a block; when true, the block is not computed.
+
+    Yields
+    ------
+    Block
+        Sections in order, the tiles of each in the order of the plan. Where tiles are
+        blended, slabs across the first axis that is cut.
+    int
+        After each batch and its blocks, the number of tiles in it, those skipped too.
     """
-    left, axes = pixels, len(shape)
-    for length in sorted(shape):
-        edge = round(left ** (1 / axes), 6)
-        if length > edge or axes == 1:
-            return int(edge)
-        left, axes = left // length, axes - 1
-    raise AssertionError
+    region = region or find_region(stack)
+    kind = Blender if plan.blended else Stitcher
+    stitcher = kind(plan, probabilities=probabilities, skip=skip)
+    read = WindowReader(stack, normalise, predictor.config, plan)
+    batch_size = max(1, 2**18 // math.prod(plan.window))
+    jobs = itertools.product(list_frames(stack, predictor.config, region), plan.tiles)
+    batches = _batches(jobs, stitcher.needs, batch_size)
+    for (batch, passed), windows in read_ahead(
+        lambda given: [read(*job) for job in given[0]], batches
+    ):
+        if batch:
+            logits = predictor(predictor.batch(windows))
+            for (frame, tile), each in zip(batch, logits, strict=True):
+                yield from stitcher.add(frame, tile, each)
+        yield passed
+
+
+def _batches(
+    jobs: Iterable[Job], needs: Callable[[Frame, Tile], bool], size: int
+) -> Iterator[tuple[list[Job], int]]:
+    """Give the jobs that are needed, some at a time, and how many were looked at."""
+    batch: list[Job] = []
+    passed = 0
+    for frame, tile in jobs:
+        passed += 1
+        if needs(frame, tile):
+            batch.append((frame, tile))
+        if len(batch) == size:
+            yield batch, passed
+            batch, passed = [], 0
+    if passed:
+        yield batch, passed
 
 
 def predict_sections(
@@ -167,7 +284,7 @@ def predict_sections(
 ) -> Iterator[SectionPrediction | int]:
     """Predict section after section; memory does not grow with their number.
 
-    A 3-D network needs memory for the pixels and results of one volume.
+    A 3-D network needs memory for the results of one volume.
 
     Yields
     ------
@@ -176,73 +293,14 @@ def predict_sections(
     SectionPrediction
         In the order of the sections, each as soon as its last tile is done.
     """
-    batch_size = max(1, 2**18 // math.prod(plan.window))
-    groups = stack.seen_together(predictor.config.dims)
-    read = Reader(stack, normalise, predictor.config)
-    images: dict[int, OpenImage] = {}
-    kind = BlendedImage if plan.blended else OpenImage
-    done: dict[int, SectionPrediction] = {}
-    following = 0
-    jobs = ((number, tile) for number in range(len(groups)) for tile in plan.tiles)
-    while batch := list(itertools.islice(jobs, batch_size)):
-        for number in dict.fromkeys(number for number, _ in batch):
-            if number not in images:
-                images[number] = kind(
-                    read(number),
-                    len(plan.tiles),
-                    predictor.config.classes,
-                    probabilities=probabilities,
-                )
-        windows = np.stack([images[number].window(tile) for number, tile in batch])
-        logits = predictor(windows)
-        for (number, tile), tile_logits in zip(batch, logits, strict=True):
-            images[number].store(tile, tile_logits)
-        yield len(batch)
-        for number in [i for i, image in images.items() if not image.missing]:
-            for section in images.pop(number).sections(groups[number]):
-                done[section.index] = section
-        # Volumes of an image whose sections come before its times are interleaved.
-        while following in done:
-            yield done.pop(following)
-            following += 1
-
-
-class Reader:
-    """Reads what a network sees at once, normalised, each section as rarely as can be.
-
-    A volume is ``(C, Z, Y, X)``; a section ``(C, Y, X)`` has the channels of those
-    above and below it before and after its own.
-    """
-
-    def __init__(
-        self,
-        stack: Stack,
-        normalise: Callable[[NDArray[Any]], NDArray[np.float32]],
-        config: NetworkConfig,
-    ) -> None:
-        self._stack = stack
-        self._normalise = normalise
-        self._is_volume = config.dims == 3
-        self._seen = (
-            stack.seen_together(3)
-            if self._is_volume
-            else stack.neighbours(config.context)
-        )
-        self._known: dict[int, NDArray[np.float32]] = {}
-
-    def __call__(self, number: int) -> NDArray[np.float32]:
-        """Read volume or section `number`."""
-        seen = self._seen[number].tolist()
-        self._known = {index: self._section(index) for index in set(seen)}
-        planes = [self._known[index] for index in seen]
-        if self._is_volume:
-            self._known = {}
-            return np.stack(planes, axis=1)
-        return planes[0] if len(planes) == 1 else np.concatenate(planes)
-
-    def _section(self, index: int) -> NDArray[np.float32]:
-        known = self._known.get(index)
-        return self._normalise(self._stack.section(index)) if known is None else known
+    sections = SectionAssembler(find_region(stack).shape)
+    for result in predict_blocks(
+        predictor, stack, normalise, plan, probabilities=probabilities
+    ):
+        if isinstance(result, int):
+            yield result
+        else:
+            yield from sections.add(result)
 
 
 def predict_events(
@@ -282,36 +340,15 @@ def predict_events(
     StackFormatError
         If the model sees volumes, and the stack has no Z axis.
     """
-    check_channels(model, stack)
-    predictor = Predictor(model.network, model.config, config)
-    plan = predictor.plan(stack.shape_seen(model.config.dims), config.tile)
-    total = len(plan.tiles) * len(stack.seen_together(model.config.dims))
-    remark = FAR if predictor.geometry.exact else INEXACT
-    remarks = [remark] if plan.blended and len(plan.tiles) > 1 else []
-    for each in remarks:
-        _LOG.warning("%s: %s", model.name or model.config.name, each)
-    yield PredictionStarted(
-        total,
-        stack.n_sections,
-        list(plan.window),
-        predictor.device.type,
-        dtype_name(predictor.dtype),
-        remarks,
-    )
-    normalise = measure_normalisation(stack)
-    done = 0
-    for result in predict_sections(
-        predictor, stack, normalise, plan, probabilities=probabilities
-    ):
-        if isinstance(result, int):
-            done += result
-            yield TilesDone(done, total)
-        else:
-            labels = model.target.decode(result.labels)
-            on_section(result.index, labels, result.probabilities)
-        if should_stop():
-            return
-    yield PredictionFinished()
+    work = prepare(model, stack, config)
+    sections = SectionAssembler(work.region.shape)
+
+    def put(block: Block) -> None:
+        for section in sections.add(block):
+            labels = model.target.decode(section.labels)
+            on_section(section.index, labels, section.probabilities)
+
+    yield from work.events(put, probabilities=probabilities, should_stop=should_stop)
 
 
 def check_channels(model: Model, stack: Stack) -> None:

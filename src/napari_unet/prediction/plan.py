@@ -24,43 +24,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_unet.prediction.spans import clip, plan_axis, plan_blended_axis, ramps
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_unet.config import NetworkConfig
+    from napari_unet.prediction.spans import Span
 
 MARGIN = 4
 """Mirrored pixels at the true border. Measured on EM sections, errors at the border are
 fewest with 4 to 8 of them: all that the network can see is worse, none worst."""
-
-
-@dataclass(frozen=True)
-class Span:
-    """One tile along one axis, in pixels of the image.
-
-    Attributes
-    ----------
-    start, stop : int
-        The core, written to the result.
-    first, last : int
-        The window ``first:last`` given to the network; it may reach beyond the image,
-        where the image is mirrored.
-    """
-
-    start: int
-    stop: int
-    first: int
-    last: int
-
-    @property
-    def core(self) -> slice:
-        """The core in the image."""
-        return slice(self.start, self.stop)
-
-    @property
-    def core_in_window(self) -> slice:
-        """The core in the window."""
-        return slice(self.start - self.first, self.stop - self.first)
 
 
 @dataclass(frozen=True)
@@ -104,25 +78,41 @@ class Plan:
         where they are blended.
     window : tuple of int
         Length of every tile's window along each axis.
+    bounds : tuple of (int, int)
+        The pixels that the cores cover, along each axis: the image, or a region of it.
     blended : bool
     """
 
     tiles: tuple[Tile, ...]
     window: tuple[int, ...]
+    bounds: tuple[tuple[int, int], ...]
     blended: bool = False
+
+    def read(self, shape: Sequence[int]) -> tuple[tuple[int, int], ...]:
+        """Return the pixels of a section or volume that its windows are made of."""
+        axes = zip(*(tile.spans for tile in self.tiles), strict=True)
+        both = [
+            [span.read(length) for span in set(spans)]
+            for spans, length in zip(axes, shape, strict=True)
+        ]
+        return tuple(
+            (min(first for first, _ in each), max(last for _, last in each))
+            for each in both
+        )
 
 
 def plan_tiles(
     shape: Sequence[int],
     strides: Sequence[int],
     radii: Sequence[int],
-    tile: int,
+    tile: int | Sequence[int],
     margins: Sequence[int],
     remainders: Sequence[int] = (0, 0, 0),
     *,
     blended: bool = False,
+    bounds: Sequence[tuple[int, int]] | None = None,
 ) -> Plan:
-    """Cut a section or volume into tiles.
+    """Cut a section or volume, or a region of it, into tiles.
 
     Parameters
     ----------
@@ -130,9 +120,9 @@ def plan_tiles(
         Length of each axis, ``(Y, X)`` or ``(Z, Y, X)``, each at least 1.
     strides, radii : sequence of int
         Geometry of the network (see `napari_unet.networks.Geometry`).
-    tile : int
-        Largest length of a window along any axis. Where it is too small to hold more
-        than the halo, the smallest window that does is taken.
+    tile : int or sequence of int
+        Largest length of a window along any axis, or along each. Where it is too small
+        to hold more than the halo, the smallest window that does is taken.
     margins : sequence of int
         Pixels that are mirrored at the true border: see `mirrored`; for a network that
         does not pad, those it crops.
@@ -140,89 +130,45 @@ def plan_tiles(
         By how many pixels a window is longer than a multiple of the stride.
     blended : bool
         Whether tiles overlap and are averaged; `radii` then say how far they overlap.
+    bounds : sequence of (int, int), optional
+        The region whose pixels are wanted; windows carry its real surroundings.
 
     Returns
     -------
     Plan
     """
-    cut = plan_blended_axis if blended else plan_axis
-    axes = [
-        cut(length, stride, radius, tile, margin, remainder)
-        for length, stride, radius, margin, remainder in zip(
-            shape, strides, radii, margins, remainders[: len(shape)], strict=True
+    bounds = tuple(bounds or ((0, length) for length in shape))
+    limits = [tile] * len(shape) if isinstance(tile, int) else tile
+    rules = [
+        (
+            shape[axis],
+            strides[axis],
+            radii[axis],
+            limits[axis],
+            margins[axis],
+            remainders[axis],
         )
+        for axis in range(len(shape))
     ]
-    window = tuple(spans[0].last - spans[0].first for spans in axes)
-    boxes = itertools.product(*axes)
-    if not blended:
-        return Plan(tuple(map(Tile, boxes)), window)
-    weights = itertools.product(*map(_ramps, axes))
-    return Plan(tuple(map(Tile, boxes, weights)), window, blended=True)
+    if blended:
+        return _plan_blended([plan_blended_axis(*each) for each in rules], bounds)
+    axes = [plan_axis(*each, along) for each, along in zip(rules, bounds, strict=True)]
+    return Plan(tuple(map(Tile, itertools.product(*axes))), _window(axes), bounds)
 
 
-def plan_axis(
-    length: int, stride: int, radius: int, tile: int, margin: int, remainder: int = 0
-) -> list[Span]:
-    """Cut one axis of `length` pixels into spans with windows of equal size."""
-    canvas = _up(length + 2 * margin - remainder, stride)  # and the remainder
-    halo = _up(radius, stride)
-    count, core = _cores(canvas, stride, halo, tile - remainder)
-    window = min(canvas, core + halo * min(2, count - 1))
-    spans = []
-    for index in range(count):
-        start, stop = index * core, (index + 1) * core
-        first = min(max(start - halo, 0), canvas - window)
-        if index == count - 1:
-            stop = canvas + remainder
-        inside = max(start - margin, 0), min(stop - margin, length)
-        if inside[0] < inside[1]:
-            last = first + window + remainder
-            spans.append(Span(*inside, first - margin, last - margin))
-    return spans
-
-
-def plan_blended_axis(
-    length: int, stride: int, radius: int, tile: int, margin: int, remainder: int = 0
-) -> list[Span]:
-    """Cut one axis into as few windows as overlap by `radius` and both their margins.
-
-    A core is all of its window but the margins, which see little but the border.
-    """
-    canvas = _up(length + 2 * margin - remainder, stride)  # and the remainder
-    overlap = _up(radius + 2 * margin, stride)
-    fitting = (tile - remainder) // stride * stride
-    window = min(canvas, max(fitting, 2 * overlap))
-    steps = -(-(canvas - window) // (window - overlap)) if canvas > window else 0
-    spans = []
-    for index in range(steps + 1):
-        first = (canvas - window) * index // max(1, steps) // stride * stride
-        last = first + window + remainder
-        stop = min(last - 2 * margin, length)
-        spans.append(Span(first, stop, first - margin, last - margin))
-    return spans
-
-
-def _ramps(spans: list[Span]) -> list[np.ndarray]:
-    """Return weights that fall linearly to where a core ends inside the image.
-
-    They are never 0; together they are 1 everywhere.
-    """
-    length = spans[-1].stop
-    sums = np.zeros(length)
-    ramps = []
-    for span in spans:
-        ramp = np.full(span.stop - span.start, float(length))
-        rising = np.arange(1, len(ramp) + 1)
-        if span.start > 0:
-            ramp = np.minimum(ramp, rising)
-        if span.stop < length:
-            ramp = np.minimum(ramp, rising[::-1])
-        sums[span.core] += ramp
-        ramps.append(ramp)
-    return [
-        (ramp / sums[span.core]).astype(np.float32)
-        for span, ramp in zip(spans, ramps, strict=True)
+def _plan_blended(axes: list[list[Span]], bounds: tuple[tuple[int, int], ...]) -> Plan:
+    """Take the tiles of the whole that reach into a region."""
+    clipped = [
+        clip(spans, ramps(spans), along)
+        for spans, along in zip(axes, bounds, strict=True)
     ]
+    boxes = itertools.product(*(spans for spans, _ in clipped))
+    weights = itertools.product(*(weights for _, weights in clipped))
+    return Plan(tuple(map(Tile, boxes, weights)), _window(axes), bounds, blended=True)
+
+
+def _window(axes: list[list[Span]]) -> tuple[int, ...]:
+    return tuple(spans[0].last - spans[0].first for spans in axes)
 
 
 def mirrored(config: NetworkConfig) -> list[int]:
@@ -234,34 +180,3 @@ def mirrored(config: NetworkConfig) -> list[int]:
     if config.dims == 2:
         return in_plane
     return [math.ceil(MARGIN / max(1, config.anisotropy)), *in_plane]
-
-
-def _cores(canvas: int, stride: int, halo: int, tile: int) -> tuple[int, int]:
-    """Return the fewest cores of equal size whose windows fit `tile`, and that size."""
-    for count in range(1, canvas // stride + 1):
-        core = _up(math.ceil(canvas / count), stride)
-        if core + halo * min(2, count - 1) <= tile:
-            return math.ceil(canvas / core), core
-    return math.ceil(canvas / stride), stride
-
-
-def _up(value: int, stride: int) -> int:
-    return math.ceil(value / stride) * stride
-
-
-def mirror(first: int, last: int, length: int) -> np.ndarray:
-    """Return which pixel stands at each place from `first` to `last` (exclusive).
-
-    The image is mirrored about its outermost pixels, which are not repeated, as often
-    as is needed; an axis of one pixel repeats it.
-
-    Examples
-    --------
-    >>> mirror(-2, 5, 3).tolist()
-    [2, 1, 0, 1, 2, 1, 0]
-    """
-    if length == 1:
-        return np.zeros(last - first, dtype=np.intp)
-    period = 2 * (length - 1)
-    place = np.arange(first, last) % period
-    return np.minimum(place, period - place)

@@ -1,4 +1,4 @@
-"""What tiles are cut from and put together to: one section or volume."""
+"""From logits of tiles to blocks, and from blocks to whole sections."""
 
 from __future__ import annotations
 
@@ -8,14 +8,154 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_unet.prediction.plan import mirror
+from napari_unet.prediction.block import Block
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
-    from numpy.typing import NDArray
+    from napari_unet.prediction.block import Place
+    from napari_unet.prediction.plan import Plan, Tile
+    from napari_unet.prediction.windows import Frame
 
-    from napari_unet.prediction.plan import Tile
+
+class Stitcher:
+    """Makes blocks of the logits of tiles that equal the whole: one of each core.
+
+    Parameters
+    ----------
+    plan : Plan
+    probabilities : bool
+        Whether they are wanted.
+    skip : callable
+        Whether the block of a place is not wanted.
+    """
+
+    def __init__(
+        self, plan: Plan, *, probabilities: bool, skip: Callable[[Place], bool]
+    ) -> None:
+        self._plan = plan
+        self._probabilities = probabilities
+        self._skip = skip
+
+    def needs(self, frame: Frame, tile: Tile) -> bool:
+        """Whether any block that is wanted is made of the tile."""
+        return not self._skip(frame.place(self._in_region(tile.core)))
+
+    def add(self, frame: Frame, tile: Tile, logits: torch.Tensor) -> Iterator[Block]:
+        """Take the logits ``(classes, …)`` of a window; give what is finished."""
+        inner = logits[:, *tile.core_in_window]
+        shares = torch.softmax(inner.float(), dim=0) if self._probabilities else None
+        yield self._block(frame, tile.core, inner, shares)
+
+    def _block(
+        self,
+        frame: Frame,
+        box: Sequence[slice],
+        scores: torch.Tensor,
+        shares: torch.Tensor | None,
+    ) -> Block:
+        return Block(
+            frame.place(self._in_region(box)),
+            decide(scores).cpu().numpy(),
+            None if shares is None else shares.cpu().numpy(),
+            {},
+        )
+
+    def _in_region(self, box: Sequence[slice]) -> list[slice]:
+        return [
+            slice(each.start - start, each.stop - start)
+            for each, (start, _) in zip(box, self._plan.bounds, strict=True)
+        ]
+
+
+class Blender(Stitcher):
+    """The same for tiles that overlap: their probabilities or values are averaged.
+
+    They are added up in slabs across the first axis that is cut, each from where a
+    tile starts to where the next one does. What is in memory at any time are the few
+    slabs that neighbouring tiles reach into.
+    """
+
+    def __init__(
+        self, plan: Plan, *, probabilities: bool, skip: Callable[[Place], bool]
+    ) -> None:
+        super().__init__(plan, probabilities=probabilities, skip=skip)
+        axes = zip(*(tile.spans for tile in plan.tiles), strict=True)
+        cuts = [len(set(spans)) > 1 for spans in axes]
+        self._axis = cuts.index(True) if any(cuts) else 0
+        along = [tile.core[self._axis] for tile in plan.tiles]
+        starts = sorted({each.start for each in along})
+        ends = [*starts[1:], plan.bounds[self._axis][1]]
+        self._slabs = [slice(*each) for each in zip(starts, ends, strict=True)]
+        self._tiles = [
+            sum(_common(each, slab) is not None for each in along)
+            for slab in self._slabs
+        ]
+        self._open: dict[tuple[Frame, int], tuple[torch.Tensor, int]] = {}
+
+    def needs(self, frame: Frame, tile: Tile) -> bool:
+        """Whether any block that is wanted is made of the tile."""
+        return next(self._touched(frame, tile), None) is not None
+
+    def add(self, frame: Frame, tile: Tile, logits: torch.Tensor) -> Iterator[Block]:
+        """Add a tile by its weights; give the slabs that it completes."""
+        inner = logits[:, *tile.core_in_window].float().cpu()
+        shares = torch.softmax(inner, dim=0) if len(inner) > 1 else inner
+        shares = shares * torch.from_numpy(tile.weights)
+        for number in self._touched(frame, tile):
+            box = self._box(number)
+            default = torch.zeros(len(shares), *(s.stop - s.start for s in box)), 0
+            sums, added = self._open.pop((frame, number), default)
+            there, here = _overlap(box, tile.core)
+            sums[:, *there] += shares[:, *here]
+            if added + 1 < self._tiles[number]:
+                self._open[frame, number] = sums, added + 1
+                continue
+            wanted = sums if self._probabilities else None
+            yield self._block(frame, box, sums, wanted)
+
+    def _touched(self, frame: Frame, tile: Tile) -> Iterator[int]:
+        """Give the numbers of the wanted slabs that the tile reaches into."""
+        for number, slab in enumerate(self._slabs):
+            if _common(tile.core[self._axis], slab) is not None:
+                place = frame.place(self._in_region(self._box(number)))
+                if not self._skip(place):
+                    yield number
+
+    def _box(self, number: int) -> list[slice]:
+        box = [slice(*bounds) for bounds in self._plan.bounds]
+        box[self._axis] = self._slabs[number]
+        return box
+
+
+def _common(one: slice, other: slice) -> slice | None:
+    start, stop = max(one.start, other.start), min(one.stop, other.stop)
+    return slice(start, stop) if start < stop else None
+
+
+def _overlap(
+    slab: Sequence[slice], core: Sequence[slice]
+) -> tuple[list[slice], list[slice]]:
+    """Return what a slab and a core have in common, as part of either."""
+    there, here = [], []
+    for one, other in zip(slab, core, strict=True):
+        common = _common(one, other)
+        assert common is not None
+        there.append(slice(common.start - one.start, common.stop - one.start))
+        here.append(slice(common.start - other.start, common.stop - other.start))
+    return there, here
+
+
+def decide(logits: torch.Tensor) -> torch.Tensor:
+    """Return the class index of each pixel; the first one where several are equal.
+
+    One channel is no class but the value itself, of regression.
+    """
+    if len(logits) == 1:
+        return logits[0].float()
+    if len(logits) == 2:  # many times faster than argmax over so short an axis
+        return (logits[1] > logits[0]).to(torch.uint8)
+    return logits.argmax(dim=0).to(torch.uint8)
 
 
 @dataclass(frozen=True)
@@ -38,95 +178,56 @@ class SectionPrediction:
     probabilities: np.ndarray | None
 
 
-class OpenImage:
-    """A normalised section or volume ``(C, …)`` and its result so far.
+class SectionAssembler:
+    """Puts blocks together to sections, and gives these in order.
 
     Parameters
     ----------
-    pixels : ndarray of float32, shape (C, …)
-    tiles : int
-        How many are stored before it is done.
-    classes : int
-    probabilities : bool
-        Whether they are wanted.
+    shape : tuple of int
+        That of the labels of the region that is predicted.
     """
 
-    def __init__(
-        self, pixels: np.ndarray, tiles: int, classes: int, *, probabilities: bool
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._plane = shape[-2:]
+        looped = shape[:-2]
+        self._numbers = np.arange(np.prod(looped, dtype=int)).reshape(looped)
+        self._open: dict[int, tuple[SectionPrediction, int]] = {}
+        self._following = 0
+
+    def add(self, block: Block) -> Iterator[SectionPrediction]:
+        """Take a block; give the sections whose turn has come."""
+        indices = self._numbers[block.place[:-2]]
+        shares = block.probabilities
+        if indices.ndim == 0:
+            self._put(int(indices), block.place[-2:], block.labels, shares)
+        else:
+            for z, index in enumerate(indices):
+                share = None if shares is None else shares[:, z]
+                self._put(int(index), block.place[-2:], block.labels[z], share)
+        # Volumes of an image whose sections come before its times are interleaved.
+        while not self._open.get(self._following, (None, 1))[1]:
+            yield self._open.pop(self._following)[0]
+            self._following += 1
+
+    def _put(
+        self,
+        index: int,
+        place: Place,
+        labels: np.ndarray,
+        shares: np.ndarray | None,
     ) -> None:
-        self.pixels = pixels
-        self.missing = tiles
-        shape = pixels.shape[1:]
-        self.labels = np.empty(shape, np.float32 if classes == 1 else np.uint8)
-        self.probabilities = (
-            np.empty((classes, *shape), np.float32) if probabilities else None
-        )
-
-    def window(self, tile: Tile) -> np.ndarray:
-        """Return what the network is given, mirrored beyond the border."""
-        places = [
-            mirror(span.first, span.last, length)
-            for span, length in zip(tile.spans, self.pixels.shape[1:], strict=True)
-        ]
-        firsts = [int(each.min()) for each in places]
-        ends = [int(each.max()) + 1 for each in places]
-        window = self.pixels[:, *map(slice, firsts, ends)]
-        # Axis by axis: faster than all at once.
-        for axis, (each, first) in enumerate(zip(places, firsts, strict=True), start=1):
-            window = window.take(each - first, axis=axis)
-        return window
-
-    def store(self, tile: Tile, logits: torch.Tensor) -> None:
-        """Keep the core of a tile whose window has the `logits`."""
-        inner = logits[:, *tile.core_in_window]
-        self.labels[tile.core] = _decide(inner).cpu().numpy()
-        if self.probabilities is not None:
-            shares = torch.softmax(inner.float(), dim=0)
-            self.probabilities[:, *tile.core] = shares.cpu().numpy()
-        self.missing -= 1
-
-    def sections(self, indices: NDArray[np.intp]) -> Iterator[SectionPrediction]:
-        """Give the result section by section."""
-        labels = self.labels.reshape(-1, *self.labels.shape[-2:])
-        for place, index in enumerate(indices):
-            shares = self.probabilities
-            if shares is not None and shares.ndim == 4:
-                shares = shares[:, place]
-            yield SectionPrediction(int(index), labels[place], shares)
-
-
-class BlendedImage(OpenImage):
-    """The same for tiles that overlap: their probabilities or values are averaged."""
-
-    def __init__(
-        self, pixels: np.ndarray, tiles: int, classes: int, *, probabilities: bool
-    ) -> None:
-        super().__init__(pixels, tiles, classes, probabilities=False)
-        self._wanted = probabilities
-        self._average = np.zeros((classes, *pixels.shape[1:]), np.float32)
-
-    def store(self, tile: Tile, logits: torch.Tensor) -> None:
-        """Add the core of a tile by its weights."""
-        inner = logits[:, *tile.core_in_window].float()
-        shares = torch.softmax(inner, dim=0) if len(inner) > 1 else inner
-        self._average[:, *tile.core] += shares.cpu().numpy() * tile.weights
-        self.missing -= 1
-
-    def sections(self, indices: NDArray[np.intp]) -> Iterator[SectionPrediction]:
-        """Give the result section by section."""
-        self.labels = _decide(torch.from_numpy(self._average)).numpy()
-        if self._wanted:
-            self.probabilities = self._average
-        return super().sections(indices)
-
-
-def _decide(logits: torch.Tensor) -> torch.Tensor:
-    """Return the class index of each pixel; the first one where several are equal.
-
-    One channel is no class but the value itself, of regression.
-    """
-    if len(logits) == 1:
-        return logits[0].float()
-    if len(logits) == 2:  # many times faster than argmax over so short an axis
-        return (logits[1] > logits[0]).to(torch.uint8)
-    return logits.argmax(dim=0).to(torch.uint8)
+        plane = self._plane
+        if labels.shape == plane:
+            self._open[index] = SectionPrediction(index, labels, shares), 0
+            return
+        if index not in self._open:
+            whole = None
+            if shares is not None:
+                whole = np.empty((len(shares), *plane), np.float32)
+            made = SectionPrediction(index, np.empty(plane, labels.dtype), whole)
+            self._open[index] = made, plane[0] * plane[1]
+        section, missing = self._open[index]
+        section.labels[place] = labels
+        if section.probabilities is not None:
+            section.probabilities[:, *place] = shares
+        self._open[index] = section, missing - labels.size

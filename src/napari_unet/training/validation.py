@@ -17,7 +17,8 @@ from napari_unet.evaluation.overlap import (
     overlap_scores,
 )
 from napari_unet.evaluation.regression import RegressionScores, score_regression
-from napari_unet.prediction.engine import Predictor, predict_sections
+from napari_unet.prediction.engine import predict_sections
+from napari_unet.prediction.predictor import Predictor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
