@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.data.layout import Layout
 from napari_unet.errors import OutputExistsError, StackFormatError
 from napari_unet.files import replacing
 
@@ -24,7 +25,8 @@ _OME_TYPES = {
     "float16": "float32",
 }
 _CENTIMETRES = {"Å": 1e-8, "nm": 1e-7, "µm": 1e-4, "mm": 0.1, "cm": 1.0}
-_CLASSIC_LIMIT = 2**32 - 2**25  # tifffile's own margin for the 4 GB of classic TIFF
+CLASSIC_LIMIT = 2**32 - 2**25
+"""Bytes of pixels up to which TIFF of 32 bits will do: tifffile's own margin."""
 
 
 def write_stack(
@@ -82,8 +84,11 @@ def write_stack(
     """
     path = Path(path)
     shape = tuple(int(length) for length in shape)
-    stored = np.dtype(_OME_TYPES.get(np.dtype(dtype).name, dtype)).newbyteorder("=")
-    _check(path, shape, axes, stored, channel_names)
+    stored = stored_type(dtype)
+    layout = Layout(
+        axes, shape, stored.name, pixel_size or {}, unit, tuple(channel_names)
+    )
+    check_layout(path, layout)
     if path.exists() and not overwrite:
         raise OutputExistsError(
             f"{path} exists. Choose another name, or say that it may be overwritten "
@@ -91,12 +96,7 @@ def write_stack(
         )
     source = iter(sections)
     planes = _checked_planes(source, shape, stored, path)
-    options = {
-        "shape": shape,
-        "dtype": stored,
-        "metadata": _metadata(axes, pixel_size or {}, unit, channel_names),
-        **_resolution(pixel_size or {}, unit),
-    }
+    options = {"shape": shape, "dtype": stored, **ome_options(layout)}
     with replacing(path) as part:
         _write(part, planes, options)
         _check_exhausted(source, shape, path)
@@ -107,7 +107,7 @@ def _write(path: Path, planes: Iterator[NDArray[Any]], options: dict[str, Any]) 
     import tifffile
 
     size = math.prod(options["shape"]) * options["dtype"].itemsize
-    with tifffile.TiffWriter(path, bigtiff=size > _CLASSIC_LIMIT, ome=True) as writer:
+    with tifffile.TiffWriter(path, bigtiff=size > CLASSIC_LIMIT, ome=True) as writer:
         writer.write(
             planes,
             photometric="minisblack",
@@ -117,13 +117,14 @@ def _write(path: Path, planes: Iterator[NDArray[Any]], options: dict[str, Any]) 
         )
 
 
-def _check(
-    path: Path,
-    shape: tuple[int, ...],
-    axes: str,
-    dtype: np.dtype[Any],
-    channel_names: Sequence[str],
-) -> None:
+def stored_type(dtype: DTypeLike) -> np.dtype[Any]:
+    """Return the type in which OME-TIFF keeps values of a type."""
+    return np.dtype(_OME_TYPES.get(np.dtype(dtype).name, dtype)).newbyteorder("=")
+
+
+def check_layout(path: Path, layout: Layout) -> None:
+    """Raise `StackFormatError` unless there can be such a file of such an array."""
+    axes, shape = layout.axes, layout.shape
     if path.suffix.lower() not in (".tif", ".tiff"):
         raise StackFormatError(
             f"{path.name} is to be written as TIFF; give it a name ending in .tif."
@@ -135,12 +136,14 @@ def _check(
             f"{shape}: the axes must be one letter out of TZCYX per dimension, ending "
             "in YX."
         )
+    dtype = np.dtype(layout.dtype)
     if dtype.kind not in "uif" or dtype.itemsize > 8:
         raise StackFormatError(f"{path.name} cannot hold values of type {dtype}.")
     channels = shape[axes.index("C")] if "C" in axes else 1
-    if channel_names and len(channel_names) != channels:
+    if layout.channel_names and len(layout.channel_names) != channels:
         raise StackFormatError(
-            f"{path.name} has {channels} channels but {len(channel_names)} names."
+            f"{path.name} has {channels} channels but {len(layout.channel_names)} "
+            "names."
         )
 
 
@@ -180,25 +183,22 @@ def _check_exhausted(
         )
 
 
-def _metadata(
-    axes: str,
-    pixel_size: Mapping[str, float],
-    unit: str | None,
-    channel_names: Sequence[str],
-) -> dict[str, Any]:
+def ome_options(layout: Layout) -> dict[str, Any]:
+    """Say in the words of tifffile what the axes are, and how large a pixel is."""
     # OME always has all five axes; the description says which of those of length 1
     # belong to the stack.
+    axes, pixel_size = layout.axes, layout.pixel_size
     metadata: dict[str, Any] = {"axes": axes, "Description": f"axes={axes}"}
     for axis in "ZYX":
         if axis in pixel_size:
             metadata[f"PhysicalSize{axis}"] = float(pixel_size[axis])
-            metadata[f"PhysicalSize{axis}Unit"] = unit or "pixel"
+            metadata[f"PhysicalSize{axis}Unit"] = layout.unit or "pixel"
     if "T" in pixel_size:
         metadata["TimeIncrement"] = float(pixel_size["T"])
         metadata["TimeIncrementUnit"] = "s"
-    if channel_names:
-        metadata["Channel"] = {"Name": list(channel_names)}
-    return metadata
+    if layout.channel_names:
+        metadata["Channel"] = {"Name": list(layout.channel_names)}
+    return {"metadata": metadata, **_resolution(pixel_size, layout.unit)}
 
 
 def _resolution(pixel_size: Mapping[str, float], unit: str | None) -> dict[str, Any]:
