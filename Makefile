@@ -39,6 +39,7 @@ lint: setup ## check style, types and the arrows between the modules
 
 bench: setup ## measure speed and memory
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/prediction.py
 
 docs: setup ## draw the pictures of the README
 	xvfb-run -a -s "-screen 0 1600x1000x24" $(BIN)/python docs/screenshot.py

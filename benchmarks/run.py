@@ -7,31 +7,28 @@ machine that is busy or slow spoils both sides alike. Ratios are medians.
 from __future__ import annotations
 
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-ROUNDS = 7
+from memory import image_memory, stack_memory, start_up
+from timing import in_turn, median, python, ratio
 
 
 def main() -> None:
     """Run all benchmarks and print a line for each."""
     for name, benchmark in {
         "import napari_unet": import_time,
-        "prediction, share of the bare network's speed": prediction_speed,
         "training step, share outside the network": training_overhead,
         "augmentation, share of a training step": augmentation_share,
-        "memory peak while predicting": prediction_memory,
+        "predict in the shell over importing torch": start_up,
+        "memory to predict many sections over few": stack_memory,
+        "memory to predict a large image over a small": image_memory,
         "from a request to the worker to the first loss": first_loss,
     }.items():
         print(f"{name + ':':48} {benchmark()}", flush=True)
@@ -40,44 +37,9 @@ def main() -> None:
 def import_time() -> str:
     """Compare starting Python and importing the package with starting Python."""
     bare, ours = in_turn(
-        lambda: subprocess.run([sys.executable, "-c", "pass"], check=True),
-        lambda: subprocess.run(
-            [sys.executable, "-c", "import napari_unet"], check=True
-        ),
+        lambda: python("-c", "pass"), lambda: python("-c", "import napari_unet")
     )
     return f"{1000 * (median(ours) - median(bare)):.1f} ms beside {median(bare):.3f} s"
-
-
-def prediction_speed() -> str:
-    """Compare predict() with the folded network alone on the same sections."""
-    import torch
-
-    from napari_unet.config import PredictionConfig
-    from napari_unet.data import synthetic_em
-    from napari_unet.networks.compute import channels_last, fold_batch_norm
-    from napari_unet.prediction import predict
-    from napari_unet.prediction.predictor import Predictor
-
-    image, _ = synthetic_em(sections=30)
-    model = untrained_model()
-    dtype = Predictor(model.network, model.config, PredictionConfig()).dtype
-    network = fold_batch_norm(model.network).to(dtype)
-    channels_last(network, dims=2)
-    sections = [
-        torch.from_numpy(image.section(index)[None].astype(np.float32))
-        .to(dtype)
-        .contiguous(memory_format=torch.channels_last)
-        for index in range(image.n_sections)
-    ]
-
-    def bare() -> None:
-        with torch.inference_mode():
-            for section in sections:
-                network(section)
-
-    floor, ours = in_turn(bare, lambda: predict(model, image))
-    rate = image.n_sections / median(ours)
-    return f"{ratio(floor, ours):.2f} ({rate:.1f} sections of 512² per second)"
 
 
 def training_overhead() -> str:
@@ -144,36 +106,6 @@ def train(trainer: Any) -> None:
         trainer._step()
 
 
-def prediction_memory() -> str:
-    """Compare the memory for 4 and for 64 sections of 1024², from file to file."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        untrained_model().save(folder / "model.safetensors")
-        few, many = (peak_memory(folder, count) for count in (4, 64))
-    return f"{few:.0f} MB for 4 sections of 1024², {many:.0f} MB for 64"
-
-
-def peak_memory(folder: Path, sections: int) -> float:
-    """Return the peak memory in MB of a process that predicts a file of sections."""
-    from napari_unet.data import write_stack
-
-    path = folder / f"{sections}.tif"
-    noise = np.random.default_rng(0).integers(0, 255, (1024, 1024), dtype=np.uint8)
-    write_stack(
-        path, [noise] * sections, shape=(sections, 1024, 1024), axes="ZYX", dtype="u1"
-    )
-    code = (
-        "import resource, sys; from napari_unet.cli import main; "
-        "assert main(sys.argv[1:]) == 0; "
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
-    )
-    model = folder / "model.safetensors"
-    command = [sys.executable, "-c", code, "predict", str(model), str(path)]
-    command += ["--out", str(folder), "--probabilities", "--quiet"]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return int(done.stdout) / (1024 if sys.platform == "linux" else 1024**2)
-
-
 def first_loss() -> str:
     """Time the worker process from a request to the first step, cold and warm."""
     from napari_unet.data import synthetic_em
@@ -224,40 +156,6 @@ def wait_for(worker: subprocess.Popen[str], event: str) -> None:
             raise RuntimeError(answer["message"])
         if answer["event"] == event:
             return
-
-
-def untrained_model() -> Any:
-    """Return a default model of two classes with random weights."""
-    from napari_unet.config import NetworkConfig
-    from napari_unet.data import Classes
-    from napari_unet.model import Model
-    from napari_unet.networks import build_network
-
-    config = NetworkConfig()
-    return Model(build_network(config).eval(), config, Classes((0, 255)))
-
-
-def in_turn(
-    first: Callable[[], object], second: Callable[[], object]
-) -> tuple[list[float], list[float]]:
-    """Time two functions in turn, after one round that does not count."""
-    seconds: tuple[list[float], list[float]] = ([], [])
-    for _ in range(ROUNDS + 1):
-        for function, times in zip((first, second), seconds, strict=True):
-            start = time.perf_counter()
-            function()
-            times.append(time.perf_counter() - start)
-    return seconds[0][1:], seconds[1][1:]
-
-
-def median(seconds: list[float]) -> float:
-    """Return the median."""
-    return statistics.median(seconds)
-
-
-def ratio(first: list[float], second: list[float]) -> float:
-    """Return the median of first over second, pair by pair."""
-    return median([a / b for a, b in zip(first, second, strict=True)])
 
 
 if __name__ == "__main__":
