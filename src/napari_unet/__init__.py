@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from napari_unet.evaluation import evaluate, evaluate_objects, evaluate_regression
     from napari_unet.model import Model
     from napari_unet.networks import list_networks as networks
-    from napari_unet.prediction import find_objects, predict, predict_attention
+    from napari_unet.prediction import (
+        find_objects,
+        predict,
+        predict_attention,
+        predict_lazy,
+    )
     from napari_unet.training import preview_patches, train
 
     __version__: str
@@ -47,6 +52,7 @@ __all__ = [
     "open_stack",
     "predict",
     "predict_attention",
+    "predict_lazy",
     "preview_patches",
     "synthetic_em",
     "train",
@@ -70,6 +76,7 @@ _MODULES = {
     "open_stack": "data",
     "predict": "prediction",
     "predict_attention": "prediction",
+    "predict_lazy": "prediction",
     "preview_patches": "training",
     "synthetic_em": "data",
     "train": "training",

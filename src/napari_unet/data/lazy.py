@@ -99,6 +99,13 @@ class Chunked:
             for edges, length in zip(self._edges, self.shape, strict=True)
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out, for another process, the chunks that are kept and their lock."""
+        return {**self.__dict__, "_kept": OrderedDict(), "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= {**state, "_lock": Lock()}
+
     def check_first(self, limit: int) -> None:
         """Decode the first chunk, if it has no more bytes than `limit`."""
         first = (0,) * self.ndim

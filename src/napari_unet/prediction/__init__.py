@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from napari_unet.prediction.attention import predict_attention
     from napari_unet.prediction.engine import predict_events
+    from napari_unet.prediction.lazy import predict_lazy
     from napari_unet.prediction.objects import find_objects
     from napari_unet.prediction.output import predict, predict_to_files
 
@@ -16,6 +17,7 @@ _ROOMS = {
     "predict": "output",
     "predict_attention": "attention",
     "predict_events": "engine",
+    "predict_lazy": "lazy",
     "predict_to_files": "output",
 }
 
@@ -24,6 +26,7 @@ __all__ = [
     "predict",
     "predict_attention",
     "predict_events",
+    "predict_lazy",
     "predict_to_files",
 ]
 

@@ -162,6 +162,7 @@ def prepare(
     region: str | Sequence[Sequence[int] | slice] | Region | None = None,
     *,
     window: Sequence[int] | None = None,
+    normalise: Callable[[NDArray[Any]], NDArray[np.float32]] | None = None,
 ) -> Prediction:
     """Make everything ready to predict a stack, or a region of it.
 
@@ -175,6 +176,8 @@ def prepare(
         surroundings, so that its prediction is part of that of the whole.
     window : sequence of int, optional
         The `window` of an earlier plan, to have the same tiles again.
+    normalise : callable, optional
+        As measured before; by default the whole image is read for it.
 
     Raises
     ------
@@ -199,9 +202,8 @@ def prepare(
     seen = stack.shape_seen(model.config.dims)
     bounds = found.along("ZYX"[-len(seen) :])
     plan = predictor.plan(seen, window or config.tile, bounds)
-    return Prediction(
-        model, stack, found, predictor, measure_normalisation(stack), plan
-    )
+    normalise = normalise or measure_normalisation(stack)
+    return Prediction(model, stack, found, predictor, normalise, plan)
 
 
 def predict_blocks(

@@ -86,6 +86,8 @@ class Predictor:
         shape: Sequence[int],
         tile: int | Sequence[int] | None,
         bounds: Sequence[tuple[int, int]] | None = None,
+        *,
+        blended: bool = False,
     ) -> Plan:
         """Plan the tiles of a section or volume, by memory when `tile` is None.
 
@@ -98,12 +100,16 @@ class Predictor:
             its `window`, gives the same plan again.
         bounds : sequence of (int, int), optional
             The region whose pixels are wanted.
+        blended : bool
+            Whether the other plan is `blended`, of a network that could do without.
         """
         geometry, dims = self.geometry, len(shape)
         margins = [geometry.crop] * dims if geometry.crop else mirrored(self.config)
         if tile is None:
             canvas = np.add(shape, np.multiply(2, margins)).tolist()
             tile, geometry = self._fit_memory(canvas)
+        elif blended and geometry.exact:
+            geometry = self._overlapping()
         return plan_tiles(
             shape,
             geometry.strides,
@@ -125,10 +131,13 @@ class Predictor:
         wide = max(tile, min(4 * geometry.radius, most))
         if wide >= 3 * geometry.radius:
             return wide, geometry
-        # Less than a third of it would be core.
-        overlaps = tuple(4 * stride for stride in geometry.strides)
-        radii = tuple(map(min, geometry.radii, overlaps))
-        return tile, replace(geometry, radii=radii, exact=False)
+        return tile, self._overlapping()  # less than a third of it would be core
+
+    def _overlapping(self) -> Geometry:
+        """Return the geometry of tiles that know less than the network can see."""
+        overlaps = tuple(4 * stride for stride in self.geometry.strides)
+        radii = tuple(map(min, self.geometry.radii, overlaps))
+        return replace(self.geometry, radii=radii, exact=False)
 
     def bytes_per_pixel(self) -> float:
         """Estimate what the features of a tile take, per pixel of it."""
