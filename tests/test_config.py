@@ -177,6 +177,7 @@ def test_options_come_in_the_order_they_are_defined() -> None:
         "seed_threshold",
         "minimum_size",
         "tile",
+        "rescale",
     ]
     assert options(PredictionConfig(tile=64)) == options(PredictionConfig)
 

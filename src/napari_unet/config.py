@@ -636,6 +636,11 @@ class PredictionConfig(ObjectConfig, ComputeConfig):
         usual=512,
         minimum=16,
     )
+    rescale: bool = option(
+        False,
+        "Resample the image to the pixel size that the model was trained at; results "
+        "come back on the image's own grid.",
+    )
 
 
 def whole_numbers(given: Any, name: str) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ from napari_unet.errors import ModelError
 from napari_unet.events import Event, PredictionFinished, PredictionStarted, TilesDone
 from napari_unet.networks.compute import dtype_name
 from napari_unet.prediction.predictor import Predictor
+from napari_unet.prediction.rescaling import rescaling, scale_remark
 from napari_unet.prediction.stitch import Blender, SectionAssembler, Stitcher
 from napari_unet.prediction.windows import WindowReader, list_frames, read_ahead
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from napari_unet.model import Model
     from napari_unet.prediction.block import Block, Place
     from napari_unet.prediction.plan import Plan, Tile
+    from napari_unet.prediction.rescaling import Rescaling
     from napari_unet.prediction.stitch import SectionPrediction
     from napari_unet.prediction.windows import Frame
 
@@ -71,6 +73,11 @@ class Prediction:
     plan : Plan
         The tiles of each section or volume; the places of blocks follow from it. Give
         its `window` and the precision to `prepare` to do the same again.
+    rescaling : Rescaling or None
+        The grid of the model, if the image is to be seen at its pixel size. Tiles are
+        planned on it; blocks are bands of the region all the same.
+    remarks : tuple of str
+        What a user should know of the result.
     """
 
     model: Model
@@ -79,6 +86,14 @@ class Prediction:
     predictor: Predictor
     normalise: Callable[[NDArray[Any]], NDArray[np.float32]]
     plan: Plan
+    rescaling: Rescaling | None = None
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def seen(self) -> tuple[Stack, Region]:
+        """What the network sees: the stack and the region on the grid of the model."""
+        grid = self.rescaling
+        return (grid.stack, grid.region) if grid else (self.stack, self.region)
 
     def blocks(
         self,
@@ -87,15 +102,17 @@ class Prediction:
         skip: Callable[[Place], bool] = _keep,
     ) -> Iterator[Block | int]:
         """Predict block by block: see `predict_blocks`."""
-        return predict_blocks(
+        stack, region = self.seen
+        blocks = predict_blocks(
             self.predictor,
-            self.stack,
+            stack,
             self.normalise,
             self.plan,
-            region=self.region,
+            region=region,
             probabilities=probabilities,
-            skip=skip,
+            skip=_keep if self.rescaling else skip,
         )
+        return self.rescaling.back(blocks, skip) if self.rescaling else blocks
 
     def events(
         self,
@@ -126,7 +143,8 @@ class Prediction:
         ------
         PredictionStarted, TilesDone, PredictionFinished
         """
-        frames = len(list_frames(self.stack, self.model.config, self.region))
+        stack, region = self.seen
+        frames = len(list_frames(stack, self.model.config, region))
         total = frames * len(self.plan.tiles)
         yield self._started(total, frames)
         done = 0
@@ -142,7 +160,8 @@ class Prediction:
 
     def _started(self, total: int, frames: int) -> PredictionStarted:
         remark = FAR if self.predictor.geometry.exact else INEXACT
-        remarks = [remark] if self.plan.blended and len(self.plan.tiles) > 1 else []
+        blended = self.plan.blended and len(self.plan.tiles) > 1
+        remarks = [*self.remarks, *[remark] * blended]
         for each in remarks:
             _LOG.warning("%s: %s", self.model.name or self.model.config.name, each)
         return PredictionStarted(
@@ -184,7 +203,8 @@ def prepare(
     ModelError
         If the stack does not have the channels that the model expects.
     StackFormatError
-        If the model sees volumes, and the stack has no Z axis.
+        If the model sees volumes, and the stack has no Z axis; or the image is to be
+        rescaled and does not say how large its pixels are.
     ConfigError
         If the region cannot be read or holds no pixel.
 
@@ -198,12 +218,24 @@ def prepare(
     """
     check_channels(model, stack)
     found = region if isinstance(region, Region) else find_region(stack, region)
+    grid = rescaling(model, stack, found) if config.rescale else None
+    remark = "" if config.rescale else scale_remark(model, stack)
+    seen, bounds = (grid.stack, grid.region) if grid else (stack, found)
+    shape = seen.shape_seen(model.config.dims)
     predictor = Predictor(model.network, model.config, config)
-    seen = stack.shape_seen(model.config.dims)
-    bounds = found.along("ZYX"[-len(seen) :])
-    plan = predictor.plan(seen, window or config.tile, bounds)
-    normalise = normalise or measure_normalisation(stack)
-    return Prediction(model, stack, found, predictor, normalise, plan)
+    plan = predictor.plan(
+        shape, window or config.tile, bounds.along("ZYX"[-len(shape) :])
+    )
+    return Prediction(
+        model,
+        stack,
+        found,
+        predictor,
+        normalise or measure_normalisation(seen),
+        plan,
+        grid,
+        (remark,) if remark else (),
+    )
 
 
 def predict_blocks(

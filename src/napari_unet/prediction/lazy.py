@@ -63,6 +63,11 @@ class LazyPrediction:
 
     def __init__(self, work: Prediction, output: Output = "labels") -> None:
         check_probabilities(work.model, wanted=output == "probabilities")
+        if work.rescaling:
+            raise ConfigError(
+                "A lazy prediction cannot be rescaled: leave out rescale, or predict "
+                "the image as a whole (predict, napari-unet predict)."
+            )
         self.work = work
         self.output = output
         self.axes = work.region.axes
