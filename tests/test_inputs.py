@@ -132,6 +132,29 @@ def test_dry_run_lists_the_pairs(
     assert "1 images without a partner (x_8.png)" in capsys.readouterr().err
 
 
+def test_dry_run_says_what_would_be_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_images(tmp_path, 1)
+    image = tmp_path / "images" / "x_8.png"
+    mask = tmp_path / "masks" / "x_8_mask.png"
+    command = ["train", str(image), str(mask), "--dry-run", "--patch-size=16"]
+    assert main([*command, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["mask_values"] == ["0 → class 0 (81.2 %)", "255 → class 1 (18.8 %)"]
+    assert facts["patch"] == "16 × 16"
+    assert facts["network"] == "unet, depth 4, width 16"
+    assert facts["training"].startswith("section 0, rows")
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert f"{image}  {mask}" in said
+    assert "81.2 %" in said and "held out" in said and "16 × 16" in said
+    assert main([*command, "--quiet"]) == 0
+    assert not capsys.readouterr().out
+    assert main([*command, "--ignore=0"]) == 1
+    assert "at least two classes" in capsys.readouterr().err
+
+
 def test_zarr_from_training_to_prediction(tmp_path: Path) -> None:
     store, run = tmp_path / "cells.zarr", tmp_path / "run"
     random = np.random.default_rng(0)

@@ -91,7 +91,9 @@ def _add_train(commands: Any) -> None:
     parser.add_argument("--val-labels", type=Path, help="their masks")
     flags.add_as_stack(parser)
     parser.add_argument(
-        "--dry-run", action="store_true", help="list the pairs and why, do not train"
+        "--dry-run",
+        action="store_true",
+        help="say what would be trained on which pairs, do not train",
     )
     parser.add_argument(
         "--run", type=Path, help="folder for the run; needed unless --dry-run is given"
@@ -116,14 +118,14 @@ def _train(given: argparse.Namespace) -> int:
     TrainingConfig.from_dict(chosen)  # says what is wrong before torch is loaded
     pairs = inputs.open_pairs(given, given.image, given.labels)
     held_out = inputs.open_held_out(given)
-    if given.dry_run:
-        return 0
 
     from napari_unet.training import train_events
     from napari_unet.training.train import check_budget, training_config
 
     check_budget(chosen)
     config = training_config(chosen, given.run if given.resume else None)
+    if given.dry_run:
+        return _dry_run(given, pairs, config, held_out)
     with stop_on_interrupt() as stop:
         events = train_events(
             pairs,
@@ -140,6 +142,20 @@ def _train(given: argparse.Namespace) -> int:
         _complain(last.message)
         return 1
     _say(given, last.message)
+    return 0
+
+
+def _dry_run(
+    given: argparse.Namespace,
+    pairs: list[tuple[Stack, Stack]],
+    config: TrainingConfig,
+    held_out: list[tuple[Stack, Stack]],
+) -> int:
+    """Say what would be trained on what."""
+    from napari_unet.training.dataset import Dataset
+    from napari_unet.training.record import describe_plan
+
+    _show_facts(given, describe_plan(Dataset(pairs, config, held_out)))
     return 0
 
 
@@ -397,13 +413,7 @@ def _add_info(commands: Any) -> None:
 
 
 def _info(given: argparse.Namespace) -> int:
-    from napari_unet.console import show_facts
-
-    facts = _facts(given.file, given)
-    if given.json:
-        _write(json.dumps(facts))
-    elif not given.quiet:
-        show_facts(facts)
+    _show_facts(given, _facts(given.file, given))
     return 0
 
 
@@ -497,6 +507,15 @@ def _demo(given: argparse.Namespace) -> int:
 
 def _face(given: argparse.Namespace) -> Face:
     return "json" if given.json else "quiet" if given.quiet else "bar"
+
+
+def _show_facts(given: argparse.Namespace, facts: dict[str, Any]) -> None:
+    from napari_unet.console import show_facts
+
+    if given.json:
+        _write(json.dumps(facts))
+    elif not given.quiet:
+        show_facts(facts)
 
 
 def _say(given: argparse.Namespace, text: str) -> None:

@@ -36,6 +36,8 @@ def open_pairs(
     )
 
     if not (is_several(images) and is_several(masks)):
+        if given.dry_run and not (given.quiet or given.json):
+            sys.stdout.write(f"{images}  {masks}\n")
         return [open_pair(given, images, masks)]
     files = pair_folders(images, masks)
     lines = [describe_pairs(files)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -190,6 +192,21 @@ def test_pixels_are_copied_in_pieces(
     pixels.remove(tmp_path / "sub")
     pixels.remove(tmp_path / "sub")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_viewer_left_is_swept_away(tmp_path: Path) -> None:
+    first = pixels.private_folder(tmp_path)
+    name = first.name.split(str(os.getpid()))
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left = tmp_path / str(dead.pid).join(name)
+    elsewhere = tmp_path / f".pixels-otherhost-{dead.pid}-abc"
+    for folder in (left, elsewhere):
+        folder.mkdir()
+        (folder / "image.npy").write_bytes(b"0")
+    second = pixels.private_folder(tmp_path)
+    assert not left.exists()  # while those of living viewers, and of others, stay
+    assert {*tmp_path.iterdir()} == {first, second, elsewhere}
 
 
 def test_copying_stops_when_cancelled(tmp_path: Path) -> None:

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import logging
 import math
+import os
+import platform
 import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import psutil
 
 from napari_unet.errors import UNetError
 
@@ -37,12 +40,23 @@ def private_folder(run: Path) -> Path:
     """
     try:
         run.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=".pixels-", dir=run))
+        _sweep(run)
+        owner = f".pixels-{platform.node()}-{os.getpid()}-"
+        return Path(tempfile.mkdtemp(prefix=owner, dir=run))
     except OSError as error:
         raise UNetError(
             f"The run folder {run} could not be written to ({error}). Choose another "
             "one."
         ) from error
+
+
+def _sweep(run: Path) -> None:
+    """Remove what viewers that were killed on this machine have left in a run."""
+    ours = f".pixels-{platform.node()}-"
+    for folder in run.glob(".pixels-*"):
+        process = folder.name.removeprefix(ours).partition("-")[0]
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            remove(folder)
 
 
 def write_pixels(stacks: dict[Path, Stack], cancelled: Event) -> bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.evaluation.regression import RegressionScores
 from napari_unet.events import TrainingFinished, Validated
+from napari_unet.training.augmentation import patch_shape
 from napari_unet.training.run import versions
 
 if TYPE_CHECKING:
@@ -48,6 +49,23 @@ def describe_run(
         },
         "split": {"training": training, "validation": validation},
         "versions": versions(),
+    }
+
+
+def describe_plan(data: Dataset) -> dict[str, Any]:
+    """Say before a training what it would do."""
+    training, validation = data.describe_split()
+    network = data.network
+    what = "values" if data.config.regresses else "mask_values"
+    return {
+        what: data.target.describe(data.counts),
+        "training": training,
+        "held_out": validation,
+        "network": f"{network.name}, depth {network.depth}, width {network.width}",
+        "patch": " × ".join(map(str, patch_shape(data.config))),
+        "batch_size": data.config.batch_size,
+        "loss": data.config.loss,
+        "remark": data.remark,
     }
 
 
