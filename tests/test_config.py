@@ -15,6 +15,7 @@ from napari_unet.config import (
     Config,
     NetworkConfig,
     Option,
+    OutputConfig,
     PredictionConfig,
     TrainingConfig,
     options,
@@ -214,7 +215,6 @@ def test_random_weights_are_not_frozen() -> None:
 
 
 def test_each_group_begins_with_an_option() -> None:
-    names = [
-        each.name for each in (*options(TrainingConfig), *options(PredictionConfig))
-    ]
-    assert set(GROUPS) <= set(names)
+    configs = (TrainingConfig, PredictionConfig, OutputConfig)
+    names = {each.name for config in configs for each in options(config)}
+    assert set(GROUPS) <= names

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_unet import flags, inputs
-from napari_unet.config import PredictionConfig, TrainingConfig
+from napari_unet.config import OutputConfig, PredictionConfig, TrainingConfig
 from napari_unet.errors import ConfigError, UNetError
 
 if TYPE_CHECKING:
@@ -216,7 +216,13 @@ def _add_predict(commands: Any) -> None:
         type=Path,
         required=True,
         help="folder for <stem>.labels.tif, <stem>.prob.tif and <stem>.objects.tif, or "
-        "<stem>.prediction.tif of a model of regression",
+        "<stem>.prediction.tif of a model of regression; or the name of one .tif file "
+        "or .zarr store",
+    )
+    parser.add_argument(
+        "--region",
+        help="only this part, such as 0:10,0:512,100:612: a range for each axis of the "
+        "labels, rows and columns last",
     )
     parser.add_argument(
         "--probabilities", action="store_true", help="write probabilities as well"
@@ -227,6 +233,7 @@ def _add_predict(commands: Any) -> None:
     flags.add_overwrite(parser, "replace results that are in that folder")
     flags.add_image_flags(parser)
     flags.add_output_flags(parser)
+    flags.add_options(parser, OutputConfig)
     flags.add_options(parser, PredictionConfig)
     parser.usage = "%(prog)s MODEL INPUT [INPUT ...] --out OUT [options]"
 
@@ -238,12 +245,13 @@ def _predict(given: argparse.Namespace) -> int:
     config = PredictionConfig.from_dict(flags.chosen(given, PredictionConfig))
     model = Model.load(given.model)
     given.input = inputs.each_file(given, model)
-    _refuse_same_output(given)
+    files = OutputConfig.from_dict(flags.chosen(given, OutputConfig))
+    _refuse_same_output(given, files)
     failed = 0
     with stop_on_interrupt() as stop:
         for path in given.input:
             try:
-                _predict_one(given, model, config, path, stop.is_set)
+                _predict_one(given, model, config, files, path, stop.is_set)
             except ConfigError:
                 raise
             except UNetError as error:
@@ -258,7 +266,12 @@ def _predict(given: argparse.Namespace) -> int:
 
 
 def _predict_one(
-    given: argparse.Namespace, model: Any, config: Any, path: Path, should_stop: Any
+    given: argparse.Namespace,
+    model: Any,
+    config: PredictionConfig,
+    files: OutputConfig,
+    path: Path,
+    should_stop: Any,
 ) -> None:
     from napari_unet.console import show
     from napari_unet.events import PredictionFinished
@@ -269,8 +282,10 @@ def _predict_one(
         inputs.open_one(path, given, axes=given.axes),
         given.out,
         config,
+        files=files,
         probabilities=given.probabilities,
         objects=given.objects,
+        region=given.region,
         overwrite=given.overwrite,
         should_stop=should_stop,
     )
@@ -279,22 +294,22 @@ def _predict_one(
         title += f" ({given.input.index(path) + 1} of {many})"
     last = show(events, _face(given), title, brief=many > 1)
     if isinstance(last, PredictionFinished):
-        files = [last.labels, last.prediction, last.probabilities, last.objects]
-        _say(given, "\n".join(filter(None, files)))
+        _say(given, "\n".join(last.files))
 
 
-def _refuse_same_output(given: argparse.Namespace) -> None:
-    from napari_unet.prediction.output import output_path
+def _refuse_same_output(given: argparse.Namespace, files: OutputConfig) -> None:
+    from napari_unet.prediction.results import find_store, find_tiffs
 
     seen: dict[Path, Path] = {}
     for path in given.input:
-        labels = output_path(path.name, given.out, "labels")
-        if labels in seen:
+        out = find_store(path.name, given.out, files)
+        out = out or find_tiffs(path.name, given.out, ["labels"])["labels"]
+        if out in seen:
             raise ConfigError(
-                f"{seen[labels]} and {path} would both be written to {labels}: predict "
-                "them into different folders."
+                f"{seen[out]} and {path} would both be written to {out}: predict them "
+                "into different folders."
             )
-        seen[labels] = path
+        seen[out] = path
 
 
 # -- evaluate, info, networks, demo --------------------------------------------------

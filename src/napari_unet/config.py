@@ -204,6 +204,7 @@ GROUPS = {
     "validation": "validation and checkpoints",
     "object_dims": "objects",
     "tile": "computing",
+    "format": "files",
 }
 """Titles under which the options are shown, by the first option of each."""
 
@@ -640,6 +641,23 @@ class PredictionConfig(ObjectConfig, ComputeConfig):
         False,
         "Resample the image to the pixel size that the model was trained at; results "
         "come back on the image's own grid.",
+    )
+
+
+@dataclass(frozen=True)
+class OutputConfig(Config):
+    """How the results of a prediction are written."""
+
+    format: str = option(
+        "tiff",
+        "What results are written as: TIFF files, or an OME-Zarr store, which an "
+        "interrupted prediction goes on with.",
+        choices=("tiff", "ome-zarr"),
+    )
+    ome_zarr: str = option(
+        "0.5",
+        "Version of OME-Zarr; older programs read 0.4.",
+        choices=("0.5", "0.4"),
     )
 
 

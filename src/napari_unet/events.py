@@ -212,8 +212,9 @@ class PredictionFinished(Event):
 
     Attributes
     ----------
-    labels, probabilities, objects, prediction, attention : str or None
-        The files written; `prediction` holds the values of a model of regression.
+    labels, probabilities, objects, prediction, attention, uncertainty : str or None
+        The files written, or groups in a zarr store; `prediction` holds the values of
+        a model of regression.
     """
 
     labels: str | None = None
@@ -221,6 +222,13 @@ class PredictionFinished(Event):
     objects: str | None = None
     prediction: str | None = None
     attention: str | None = None
+    uncertainty: str | None = None
+
+    @property
+    def files(self) -> list[str]:
+        """All that was written."""
+        found = dataclasses.astuple(self)
+        return [path for path in found if path is not None]
 
 
 @dataclass(frozen=True)

@@ -37,9 +37,8 @@ from napari_unet.events import Event, Failed, PatchesDrawn, PredictionFinished, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from napari_unet.config import PredictionConfig
     from napari_unet.data import Stack
-    from napari_unet.model import Model
+    from napari_unet.prediction.engine import Prediction
 
     Request = dict[str, Any]
     Stop = Callable[[], bool]
@@ -130,62 +129,55 @@ def predict(request: Request, stop: Stop) -> Iterator[Event]:
     """
     from napari_unet.config import PredictionConfig
     from napari_unet.model import Model
-    from napari_unet.prediction import predict_events
     from napari_unet.prediction.attention import predict_attention
-    from napari_unet.prediction.output import check_probabilities
+    from napari_unet.prediction.engine import prepare
+    from napari_unet.prediction.results import list_results
+    from napari_unet.prediction.sinks import ResultSink
+    from napari_unet.prediction.stores import ArrayStore
 
     model = Model.load(request["model"])
     stack = _stack(request)
     config = PredictionConfig.from_dict(request.get("options", {}))
-    path = request.get("probabilities")
-    check_probabilities(model, wanted=bool(path))
-    sinks = _sinks(request, model, stack, config)
+    wanted = bool(request.get("probabilities")), bool(request.get("objects"))
+    names = list_results(model, config, (True, *wanted))
+    names = [name for name in names if name == "prediction" or request.get(name)]
+    work = prepare(model, stack, config)
+    store = ArrayStore(_files(request, names, work))
+    sink = ResultSink(work, config, names, store)
+    try:
+        for event in work.events(
+            sink.put, probabilities=sink.needs_probabilities, should_stop=stop
+        ):
+            if isinstance(event, PredictionFinished):
+                sink.join()
+                store.arrays = {}  # closes the files, all written
+                if maps := request.get("attention"):
+                    np.save(maps, predict_attention(model, stack))
+                event = PredictionFinished(
+                    **{
+                        "prediction" if model.regresses else "labels": request["labels"]
+                    },
+                    probabilities=request.get("probabilities"),
+                    objects=request.get("objects"),
+                    attention=maps,
+                )
+            yield event
+    finally:
+        sink.close()
 
-    def store(*section: Any) -> None:
-        for sink in sinks:
-            sink(*section)
 
-    for event in predict_events(
-        model,
-        stack,
-        config,
-        store,
-        probabilities=bool(path or request.get("objects")) and not model.regresses,
-        should_stop=stop,
-    ):
-        if isinstance(event, PredictionFinished):
-            sinks.clear()  # closes the files, all written
-            if maps := request.get("attention"):
-                np.save(maps, predict_attention(model, stack))
-            event = PredictionFinished(
-                **{"prediction" if model.regresses else "labels": request["labels"]},
-                probabilities=path,
-                objects=request.get("objects"),
-                attention=maps,
-            )
-        yield event
-
-
-def _sinks(
-    request: Request, model: Model, stack: Stack, config: PredictionConfig
-) -> list[Callable[..., None]]:
+def _files(
+    request: Request, names: list[str], work: Prediction
+) -> dict[str, np.memmap]:
     """Open the files of the results that are wanted."""
-    from napari_unet.prediction.output import (
-        ArraySink,
-        ObjectSink,
-        object_finder,
-        result_shapes,
-    )
+    from napari_unet.prediction.results import lay_out
 
-    shape, with_classes = result_shapes(model, stack)
-    labels = _create(request["labels"], model.target.dtype, shape)
-    path = request.get("probabilities")
-    probabilities = _create(path, "float32", with_classes) if path else None
-    sinks: list[Callable[..., None]] = [ArraySink(labels, probabilities)]
-    if path := request.get("objects"):
-        finder = object_finder(model, stack, config)
-        sinks.append(ObjectSink(_create(path, "int32", shape), finder))
-    return sinks
+    files = {}
+    for name in names:
+        layout = lay_out(name, work.model, work.stack, work.region)
+        path = request["labels" if name == "prediction" else name]
+        files[name] = _create(path, layout.dtype, layout.shape)
+    return files
 
 
 def serve(inbox: Inbox, outbox: Outbox) -> None:

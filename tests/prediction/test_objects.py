@@ -5,12 +5,10 @@ from functools import partial
 import numpy as np
 import pytest
 
-from napari_unet.config import ObjectConfig
-from napari_unet.data import Stack
 from napari_unet.errors import ConfigError, StackFormatError
 from napari_unet.evaluation.objects import score_objects
 from napari_unet.prediction import objects
-from napari_unet.prediction.objects import ObjectFinder, roles
+from napari_unet.prediction.objects import roles
 
 find_objects = partial(objects.find_objects, minimum_size=0)
 
@@ -99,33 +97,3 @@ def test_volumes():
     assert found[2, 3, 4] == 2
     with pytest.raises(StackFormatError, match="one image"):
         find_objects(inside[0])
-
-
-def test_sections_and_volumes_of_a_stack():
-    inside = np.zeros((2, 2, 1, 3))
-    inside[:, :, 0, 0] = inside[1, 1, 0, 2] = 1
-    stack = Stack(inside, "TZYX")
-    probabilities = np.stack([1 - inside, inside], axis=2).reshape(4, 2, 1, 3)
-
-    finder = ObjectFinder(stack, (1,), ObjectConfig(minimum_size=0))
-    planes = [finder(each) for each in probabilities]
-    assert np.concatenate(planes)[:, 0].tolist() == [
-        [1, 0, 0],
-        [2, 0, 0],
-        [3, 0, 0],
-        [4, 0, 5],
-    ]
-    finder = ObjectFinder(stack, (1,), ObjectConfig(object_dims=3, minimum_size=0))
-    planes = [finder(each) for each in probabilities]
-    assert [len(each) for each in planes] == [0, 2, 0, 2]
-    assert np.concatenate(planes)[:, 0].tolist() == [
-        [1, 0, 0],
-        [1, 0, 0],
-        [2, 0, 0],
-        [2, 0, 3],
-    ]
-    for axes, message in (("TCYX", "no Z"), ("ZTYX", "Z after the other")):
-        with pytest.raises(StackFormatError, match=message):
-            ObjectFinder(
-                Stack(inside, axes), (1,), ObjectConfig(object_dims=3, minimum_size=0)
-            )

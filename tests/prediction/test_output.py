@@ -11,6 +11,7 @@ import torch
 from napari_unet import predict
 from napari_unet.config import NetworkConfig, PredictionConfig
 from napari_unet.data import Classes, Stack, open_stack, write_stack
+from napari_unet.data.write_tiles import TileWriter
 from napari_unet.errors import (
     ConfigError,
     ModelError,
@@ -21,9 +22,9 @@ from napari_unet.errors import (
 from napari_unet.events import PredictionFinished, TilesDone
 from napari_unet.model import Model
 from napari_unet.networks import build_network
-from napari_unet.prediction import predict_to_files, section_writer
+from napari_unet.prediction import predict_to_files
 from napari_unet.prediction.objects import find_objects
-from napari_unet.prediction.output import ArraySink, output_path
+from napari_unet.prediction.results import find_tiffs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,9 +45,8 @@ def image(*shape: int) -> np.ndarray:
 
 @pytest.fixture(autouse=True)
 def _no_thread_is_left() -> Iterator[None]:
-    before = threading.active_count()
     yield
-    assert threading.active_count() == before
+    assert not [each for each in threading.enumerate() if "results" in each.name]
 
 
 # -- arrays --------------------------------------------------------------------------
@@ -369,22 +369,19 @@ def test_unreadable_section_leaves_nothing(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize("planes", [0, 3, 79])
+@pytest.mark.parametrize("pieces", [0, 3, 39])
 @pytest.mark.parametrize("kind", ["labels", "prob"])
 def test_full_disk_is_told_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, planes: int, kind: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pieces: int, kind: str
 ) -> None:
-    def full(path: Path, sections: Any, **options: Any) -> Path:
-        def until_full() -> Iterator[np.ndarray]:
-            for count, plane in enumerate(sections):
-                if f".{kind}." in path.name and count >= min(planes, total - 1):
-                    raise OSError(28, "No space left on device", str(path))
-                yield plane
+    append = TileWriter._append
 
-        total = 40 if ".labels." in path.name else 80
-        return write_stack(path, until_full(), **options)
+    def full(self: Any, index: Any, encoded: bytes) -> None:
+        if (kind == "prob") == (len(index) == 4) and index[0] >= pieces:
+            raise OSError(28, "No space left on device")
+        append(self, index, encoded)
 
-    monkeypatch.setattr(section_writer, "write_stack", full)
+    monkeypatch.setattr(TileWriter, "_append", full)
     with pytest.raises(UNetError, match="No space left on device") as caught:
         list(
             predict_to_files(
@@ -414,15 +411,6 @@ def test_wrong_channels_leave_nothing(tmp_path: Path) -> None:
     ],
 )
 def test_names_of_results(name: str, stem: str) -> None:
-    assert output_path(name, Path("out"), "prob") == Path("out") / f"{stem}.prob.tif"
-
-
-def test_sections_go_to_their_place_in_arrays() -> None:
-    labels = np.zeros((2, 5, 4, 6), np.uint16)
-    shares = np.zeros((2, 5, 2, 4, 6), np.float32)
-    sink = ArraySink(labels, shares)
-    sink(7, np.full((4, 6), 300, np.uint16), np.full((2, 4, 6), 0.5, np.float32))
-    assert (labels[1, 2] == 300).all()
-    assert labels.sum() == 300 * 24
-    assert (shares[1, 2] == 0.5).all()
-    assert shares.sum() == 24
+    found = find_tiffs(name, Path("out"), ["labels", "probabilities"])
+    assert found["labels"] == Path("out") / f"{stem}.labels.tif"
+    assert found["probabilities"] == Path("out") / f"{stem}.prob.tif"

@@ -79,11 +79,6 @@ class Ledger:
         """Let others go on with the folder."""
         self._file.close()
 
-    def remove(self) -> None:
-        """Remove it: all is written."""
-        self._file.close()
-        (self.folder / NAME).unlink()
-
     def _read(self, purpose: dict[str, Any]) -> None:
         self._file.seek(0)
         content = self._file.read()
@@ -119,6 +114,14 @@ class Ledger:
 
     def _append(self, entry: Any) -> None:
         self._file.write(json.dumps(entry).encode() + b"\n")
+
+
+def read_notes(folder: Path) -> dict[str, Any]:
+    """Return what is noted in the ledger of a folder; nothing if there is none."""
+    path = folder / NAME
+    lines = path.read_bytes().splitlines()[1:] if path.is_file() else []
+    entries = [entry for line in lines if isinstance(entry := _value(line), dict)]
+    return {name: value for entry in entries for name, value in entry.items()}
 
 
 def _value(line: bytes) -> Any:

@@ -11,7 +11,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.data.layout import room_needed
-from napari_unet.data.ledger import Ledger
+from napari_unet.data.ledger import NAME, Ledger
 from napari_unet.data.write_chunks import PyramidWriter, mean_of_four, mode_of_four
 from napari_unet.data.write_ngff import (
     describe_groups,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_unet.data.classes import Classes
     from napari_unet.data.layout import Layout
 
-_PATHS = {
+GROUPS = {
     "probabilities": "",
     "prediction": "",
     "labels": "labels/prediction",
@@ -85,20 +85,22 @@ class ZarrWriter:
         classes: Classes | None = None,
         overwrite: bool = False,
     ) -> None:
+        if path.is_dir():  # a process may have been killed at its very end
+            (path / NAME).unlink(missing_ok=True)
         if path.exists() and not overwrite:
             raise OutputExistsError(
                 f"{path} exists. Choose another name, or say that it may be "
                 "overwritten (--overwrite, overwrite=True)."
             )
         self.path = path
-        self.part = path.with_name(f"{path.name}.part")
+        self.part = part_of(path)
         with self._telling():
             given = {"ome_zarr": version, **purpose}
             self.ledger = _open_ledger(self.part, given, overwrite)
             self._arrays = {
                 name: PyramidWriter(
                     layout,
-                    _PATHS[name],
+                    GROUPS[name],
                     self.ledger,
                     "c/" if version == "0.5" else "",
                     mode_of_four if name in _LABELS else mean_of_four,
@@ -108,6 +110,22 @@ class ZarrWriter:
             if "described" not in self.ledger.notes:
                 self._describe(layouts, classes, version)
                 self.ledger.note("described", True)
+
+    @property
+    def notes(self) -> Mapping[str, Any]:
+        """What was noted, in an earlier process too."""
+        return self.ledger.notes
+
+    def note(self, name: str, value: Any) -> None:
+        """Note a plain value.
+
+        Raises
+        ------
+        UNetError
+            If the disk is full.
+        """
+        with self._telling():
+            self.ledger.note(name, value)
 
     def has(self, name: str, place: Sequence[int | slice]) -> bool:
         """Return whether a piece of a result is written, all of it."""
@@ -132,10 +150,11 @@ class ZarrWriter:
             for array in self._arrays.values():
                 array.finish()
                 assert array.share == 1, f"chunks of {self.part} are missing"
-            self.ledger.remove()
+            self.ledger.close()
             if hasattr(os, "sync"):
                 os.sync()  # a loss of power must not leave the name without pixels
             _replace(self.path, self.part)
+            (self.path / NAME).unlink()
 
     def abandon(self) -> None:
         """Let go of the store; what is written of it stays, to be gone on with."""
@@ -145,9 +164,9 @@ class ZarrWriter:
         self, layouts: Mapping[str, Layout], classes: Classes | None, version: str
     ) -> None:
         groups = {}
-        main = next(name for name in _PATHS if name in layouts)
+        main = next(name for name in GROUPS if name in layouts)
         for name, array in self._arrays.items():
-            layout, path = layouts[name], _PATHS[name]
+            layout, path = layouts[name], GROUPS[name]
             numbers = [str(number) for number in range(len(array.levels))]
             groups[path] = describe_image(layout, array.axes, numbers, name, version)
             if name in _LABELS:
@@ -176,6 +195,11 @@ class ZarrWriter:
             f"{self.part} could not be written ({error.strerror or error}).{needed} "
             "What is finished is kept: make room, and run the same again to go on."
         )
+
+
+def part_of(path: Path) -> Path:
+    """Return where a store is while it is incomplete."""
+    return path.with_name(f"{path.name}.part")
 
 
 def _open_ledger(part: Path, purpose: dict[str, Any], overwrite: bool) -> Ledger:

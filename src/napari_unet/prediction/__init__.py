@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from napari_unet.prediction.engine import predict_events
     from napari_unet.prediction.lazy import predict_lazy
     from napari_unet.prediction.objects import find_objects
-    from napari_unet.prediction.output import predict, predict_to_files
+    from napari_unet.prediction.output import predict
+    from napari_unet.prediction.to_files import predict_to_files
 
 _ROOMS = {
     "find_objects": "objects",
@@ -18,7 +19,7 @@ _ROOMS = {
     "predict_attention": "attention",
     "predict_events": "engine",
     "predict_lazy": "lazy",
-    "predict_to_files": "output",
+    "predict_to_files": "to_files",
 }
 
 __all__ = [

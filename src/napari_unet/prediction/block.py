@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import EllipsisType
 
     import numpy as np
 
@@ -41,7 +40,7 @@ class Block:
     maps: Mapping[str, np.ndarray]
 
 
-def with_classes(place: Place) -> tuple[int | slice | EllipsisType, ...]:
+def with_classes(place: Place) -> Place:
     """Return where a block's probabilities belong: the classes come before rows.
 
     The probabilities of volumes must have their class axis moved there first:

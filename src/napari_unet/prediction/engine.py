@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.config import PredictionConfig
+    from napari_unet.data.normalisation import Normalisation
     from napari_unet.data.stack import Stack
     from napari_unet.model import Model
     from napari_unet.prediction.block import Block, Place
@@ -69,7 +70,7 @@ class Prediction:
         What of the stack is predicted; its shape is that of the labels.
     predictor : Predictor
         The network; it may be kept for other regions and stacks.
-    normalise : callable
+    normalise : Normalisation
     plan : Plan
         The tiles of each section or volume; the places of blocks follow from it. Give
         its `window` and the precision to `prepare` to do the same again.
@@ -84,7 +85,7 @@ class Prediction:
     stack: Stack
     region: Region
     predictor: Predictor
-    normalise: Callable[[NDArray[Any]], NDArray[np.float32]]
+    normalise: Normalisation
     plan: Plan
     rescaling: Rescaling | None = None
     remarks: tuple[str, ...] = ()
@@ -181,7 +182,7 @@ def prepare(
     region: str | Sequence[Sequence[int] | slice] | Region | None = None,
     *,
     window: Sequence[int] | None = None,
-    normalise: Callable[[NDArray[Any]], NDArray[np.float32]] | None = None,
+    normalise: Normalisation | None = None,
 ) -> Prediction:
     """Make everything ready to predict a stack, or a region of it.
 
@@ -195,7 +196,7 @@ def prepare(
         surroundings, so that its prediction is part of that of the whole.
     window : sequence of int, optional
         The `window` of an earlier plan, to have the same tiles again.
-    normalise : callable, optional
+    normalise : Normalisation, optional
         As measured before; by default the whole image is read for it.
 
     Raises

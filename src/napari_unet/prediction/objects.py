@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from napari_unet.data.stack import Stack
 
 ROLES = ("background", "foreground", "border")
 """What the classes are, in this order, where their names do not say it."""
@@ -68,7 +67,7 @@ def find_objects(
             f"X) at a time, but the shape is {values.shape}."
         )
     config = ObjectConfig.from_dict({"object_dims": values.ndim - 1, **options})
-    return _find(values, roles(len(values), names), config)
+    return number_objects(values, roles(len(values), names), config)
 
 
 def roles(count: int, names: Sequence[str] = ()) -> tuple[int, ...]:
@@ -91,9 +90,10 @@ def roles(count: int, names: Sequence[str] = ()) -> tuple[int, ...]:
     )
 
 
-def _find(
+def number_objects(
     values: NDArray[Any], channels: tuple[int, ...], config: ObjectConfig
 ) -> NDArray[np.int32]:
+    """Find objects as `find_objects` does, in the channels that `roles` gives."""
     from scipy.ndimage import label  # a tenth of a second, lost where none are wanted
 
     if not channels:
@@ -150,62 +150,3 @@ def _drop_small(objects: NDArray[Any], minimum: int) -> NDArray[np.int32]:
     kept[0] = False
     numbers = np.where(kept, np.cumsum(kept), 0).astype(np.int32)
     return np.take(numbers, objects)
-
-
-class ObjectFinder:
-    """Numbers the objects of a stack whose sections come one after the other.
-
-    In two dimensions each section has its own objects; in three, those of a volume are
-    found when its last section has come. No number is given twice in a stack.
-
-    Parameters
-    ----------
-    stack : Stack
-        What is predicted.
-    channels : tuple of int
-        As `roles` gives them.
-    config : ObjectConfig
-
-    Raises
-    ------
-    StackFormatError
-        If objects of volumes are wanted of a stack that has none, or has their
-        sections interleaved.
-    """
-
-    def __init__(
-        self, stack: Stack, channels: tuple[int, ...], config: ObjectConfig
-    ) -> None:
-        self._channels = channels
-        self._config = config
-        self._waiting: list[NDArray[Any]] = []
-        self._highest = 0
-        groups = stack.seen_together(config.object_dims)
-        if (np.diff(groups.ravel()) != 1).any():
-            raise StackFormatError(
-                f"{stack.label} has the axes {stack.axes}, but objects of volumes are "
-                "found while the sections of one follow each other: give a stack with "
-                "Z after the other axes, or find objects in 2 dimensions."
-            )
-        self._depth = groups.shape[1]
-
-    def __call__(self, section: NDArray[Any]) -> NDArray[np.int32]:
-        """Take the prediction of a section, (classes, Y, X); return what is finished.
-
-        Returns
-        -------
-        array of int32, shape (sections, Y, X)
-            Without any section while a volume is not complete.
-        """
-        self._waiting.append(section)
-        if len(self._waiting) < self._depth:
-            return np.empty((0, *section.shape[1:]), np.int32)
-        volume, self._waiting = np.stack(self._waiting, axis=1), []
-        if self._config.object_dims == 2:
-            objects = _find(volume[:, 0], self._channels, self._config)[None]
-        else:
-            objects = _find(volume, self._channels, self._config)
-        count = int(objects.max(initial=0))
-        objects[objects > 0] += self._highest
-        self._highest += count
-        return objects

@@ -1,27 +1,43 @@
-"""Where predictions go: arrays, and files that are written while the network works."""
+"""The call: from an image and a model to arrays, or to files opened again."""
 
 from __future__ import annotations
 
-import contextlib
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from napari_unet.config import PredictionConfig
-from napari_unet.data.stack import Stack, as_stack
-from napari_unet.data.tiff import stem
-from napari_unet.errors import ConfigError, OutputExistsError
+from napari_unet.config import OutputConfig, PredictionConfig
+from napari_unet.data.stack import Stack, as_stack, open_stack
+from napari_unet.errors import ConfigError
 from napari_unet.events import Event, PredictionFinished
 from napari_unet.model import Model
-from napari_unet.prediction.engine import predict_events
-from napari_unet.prediction.objects import ObjectFinder, roles
-from napari_unet.prediction.section_writer import AbandonedError, SectionWriter
+from napari_unet.prediction.results import (
+    check_memory,
+    check_probabilities,
+    list_results,
+)
+from napari_unet.prediction.stores import ArrayStore
+from napari_unet.prediction.to_files import Job, predict_to_files, run, write_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from numpy.typing import ArrayLike, NDArray
+
+    from napari_unet.prediction.to_files import Part
+
+    Result = NDArray[Any] | Stack
+
+__all__ = ["check_probabilities", "predict", "predict_to_files"]
+
+_WANTED = {  # labels, probabilities, objects
+    "labels": (True, False, False),
+    "probabilities": (False, True, False),
+    "both": (True, True, False),
+    "objects": (False, False, True),
+}
 
 
 def predict(
@@ -30,10 +46,13 @@ def predict(
     *,
     output: Literal["labels", "probabilities", "both", "objects"] = "labels",
     axes: str | None = None,
+    region: Part = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
     on_event: Callable[[Event], None] = lambda event: None,
     **options: Any,
-) -> NDArray[Any] | tuple[NDArray[Any], NDArray[np.float32]]:
-    """Predict an image.
+) -> Result | tuple[Result, ...]:
+    """Predict an image, or a region of it.
 
     Parameters
     ----------
@@ -41,27 +60,43 @@ def predict(
         A model, or its file or run folder.
     image : array, Stack, str or Path
         Pixels such as ``(Y, X)`` or ``(Z, Y, X)``, or a file; any number type, with
-        the channels that the model expects.
+        the channels that the model expects. A dask or zarr array stays lazy.
     output : {"labels", "probabilities", "both", "objects"}
     axes : str, optional
         The axes of `image`, one letter per dimension out of ``TZCYX``; read from a
         file, and told from the shape where that is clear.
+    region : str or sequence of (start, stop), optional
+        What of the image is predicted, among its real surroundings; as for
+        `napari_unet.data.region.find_region`, such as ``"0:10,0:512,0:512"``.
+    out : str or Path, optional
+        Where to write results that need not fit in memory, while they are computed: a
+        folder for TIFF files such as ``<stem>.labels.tif``, the name of one ``.tif``
+        file, or of an OME-Zarr store ending in ``.zarr``. A prediction into a store
+        that was interrupted goes on when it is called again.
+    overwrite : bool
+        Whether results that are there may be replaced.
     on_event : callable
         Called with each event of `napari_unet.events` as it happens.
     **options
         Any field of `napari_unet.config.PredictionConfig`, such as ``tile=512`` or
-        ``precision="fp32"``.
+        ``precision="fp32"``, and of `napari_unet.config.OutputConfig`.
 
     Returns
     -------
-    labels : ndarray, shape of the image without channels
+    labels : ndarray, shape of the image or region without channels
         In the values and the dtype of the mask that the model was trained on; for a
         model of regression the values as float32.
     probabilities : ndarray of float32
         The same shape with an axis for the classes before the last two, in class
         order: ``(Z, C, Y, X)``.
-    objects : ndarray of int32, shape of the image without channels
-        The number of the object each pixel belongs to, or 0; see `find_objects`.
+    objects : ndarray of int32, shape of the image or region without channels
+        The number of the object each pixel belongs to, or 0; see `find_objects`. Those
+        of sections take memory for a section, those of volumes for a volume.
+    uncertainty : ndarray of float32, shape of the labels
+        Last, where the option ``uncertainty`` asks for it.
+
+    With `out` each of them is a `Stack` instead, whose pixels are read from the file
+    when they are asked for, its ``axes`` saying their order.
 
     Raises
     ------
@@ -70,14 +105,19 @@ def predict(
     ModelError
         If the model cannot be read, or expects other channels.
     ConfigError
-        If an option is out of range, it is unclear which class is an object, or
-        probabilities are wanted of a model that has none.
+        If an option is out of range, it is unclear which class is an object,
+        probabilities are wanted of a model that has none, or the result does not fit
+        in memory and `out` is not given.
+    OutputExistsError
+        If a file is there and `overwrite` is false.
+    UNetError
+        If the disk is full.
 
     Examples
     --------
     >>> labels = predict("runs/membranes", image)  # doctest: +SKIP
     """
-    if output not in ("labels", "probabilities", "both", "objects"):
+    if output not in _WANTED:
         raise ConfigError(
             f"output is {output!r}, but it must be labels, probabilities, both or "
             "objects."
@@ -85,236 +125,31 @@ def predict(
     if not isinstance(model, Model):
         model = Model.load(model)
     stack = as_stack(image, axes=axes)
+    of_files = {each.name for each in fields(OutputConfig)} & options.keys()
+    files = OutputConfig.from_dict({name: options.pop(name) for name in of_files})
     config = PredictionConfig.from_dict(options)
-    shape, with_classes = result_shapes(model, stack)
-    sink: ArraySink | ObjectSink
-    if output == "objects":
-        sink = ObjectSink(
-            np.empty(shape, np.int32), object_finder(model, stack, config)
-        )
+    names = list_results(model, config, _WANTED[output])
+    job = Job(model, stack, config, names, region)
+    if out is None:
+        results = _predict_arrays(job, on_event)
     else:
-        wanted = output != "labels"
-        check_probabilities(model, wanted=wanted)
-        shares = np.empty(with_classes, np.float32) if wanted else None
-        sink = ArraySink(np.empty(shape, model.target.dtype), shares)
-    for event in predict_events(
-        model,
-        stack,
-        config,
-        sink,
-        probabilities=output != "labels" and not model.regresses,
-    ):
+        for event in write_files(job, Path(out), files, overwrite=overwrite):
+            on_event(event)
+        assert isinstance(event, PredictionFinished)
+        results = [open_stack(getattr(event, name)) for name in names]
+    return results[0] if len(results) == 1 else tuple(results)
+
+
+def _predict_arrays(job: Job, on_event: Callable[[Event], None]) -> list[Result]:
+    work = job.prepare()
+    layouts = job.layouts(work)
+    check_memory(layouts.values())
+    arrays = {name: np.empty(each.shape, each.dtype) for name, each in layouts.items()}
+    for event in run(job, work, ArrayStore(arrays)):
         on_event(event)
-    labels = _in_image_order(sink.labels, stack)
-    if isinstance(sink, ObjectSink) or sink.probabilities is None:
-        return labels
-    shares = sink.probabilities
-    return shares if output == "probabilities" else (labels, shares)
-
-
-def result_shape(stack: Stack) -> tuple[str, tuple[int, ...]]:
-    """Return axes and shape of a stack's labels, rows and columns last."""
-    lengths = dict(zip(stack.axes, stack.shape, strict=True))
-    axes = "".join(axis for axis in stack.axes if axis not in "CSYX") + "YX"
-    return axes, tuple(lengths[axis] for axis in axes)
-
-
-def result_shapes(
-    model: Model, stack: Stack
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the shapes of a stack's labels and of its probabilities."""
-    _, shape = result_shape(stack)
-    return shape, (*shape[:-2], model.target.n, *shape[-2:])
-
-
-class ArraySink:
-    """Stores each predicted section in arrays of `result_shapes`."""
-
-    def __init__(
-        self, labels: NDArray[Any], probabilities: NDArray[np.float32] | None
-    ) -> None:
-        self.labels = labels
-        self.probabilities = probabilities
-
-    def __call__(
-        self, index: int, labels: NDArray[Any], probabilities: NDArray[Any] | None
-    ) -> None:
-        """Store section `index`."""
-        _sections(self.labels)[index] = labels
-        if self.probabilities is not None and probabilities is not None:
-            shape = self.probabilities.shape
-            self.probabilities.reshape(-1, *shape[-3:])[index] = probabilities
-
-
-class ObjectSink:
-    """Stores the numbered objects of each section in an array of the labels' shape."""
-
-    def __init__(self, labels: NDArray[np.int32], finder: ObjectFinder) -> None:
-        self.labels = labels
-        self._finder = finder
-        self._stored = 0
-
-    def __call__(
-        self, index: int, labels: NDArray[Any], probabilities: NDArray[Any] | None
-    ) -> None:
-        """Take section `index`; the sections come in order."""
-        for plane in self._finder(objects_from(labels, probabilities)):
-            _sections(self.labels)[self._stored] = plane
-            self._stored += 1
-
-
-def objects_from(
-    labels: NDArray[Any], probabilities: NDArray[Any] | None
-) -> NDArray[Any]:
-    """Return what objects are found in: probabilities, else values as one channel."""
-    return labels[None] if probabilities is None else probabilities
-
-
-def _sections(pixels: NDArray[Any]) -> NDArray[Any]:
-    return pixels.reshape(-1, *pixels.shape[-2:])
-
-
-def object_finder(model: Model, stack: Stack, config: PredictionConfig) -> ObjectFinder:
-    """Return what finds the objects in a stack that `model` predicts.
-
-    Raises
-    ------
-    ConfigError
-        If it is unclear which class is an object, or they cannot be of volumes.
-    """
-    return ObjectFinder(stack, roles(model.target.n, model.target.names), config)
-
-
-def _in_image_order(labels: NDArray[Any], stack: Stack) -> NDArray[Any]:
-    axes, _ = result_shape(stack)
-    return labels.transpose([axes.index(axis) for axis in stack.section_axes])
-
-
-def predict_to_files(
-    model: Model,
-    stack: Stack,
-    folder: Path,
-    config: PredictionConfig | None = None,
-    *,
-    probabilities: bool = False,
-    objects: bool = False,
-    overwrite: bool = False,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> Iterator[Event]:
-    """Predict a stack into ``<stem>.labels.tif`` and, as wanted, two files more.
-
-    These are ``<stem>.prob.tif`` and ``<stem>.objects.tif``. A model of regression
-    writes ``<stem>.prediction.tif`` instead of labels, its values as float32. The
-    files appear when they are complete, with the image's axes, pixel size and unit.
-    Memory does not grow with the number of sections, except for objects in 3
-    dimensions, which need a volume.
-
-    Yields
-    ------
-    PredictionStarted, TilesDone, PredictionFinished
-        The last one names the files; without it nothing was written.
-
-    Raises
-    ------
-    OutputExistsError
-        Before anything is computed, if a file is there and `overwrite` is false.
-    ModelError
-        If the stack does not have the channels that the model expects.
-    ConfigError
-        If it is unclear which class is an object, they cannot be of volumes, or
-        probabilities are wanted of a model that has none.
-    """
-    config = config or PredictionConfig()
-    check_probabilities(model, wanted=probabilities)
-    main = "prediction" if model.regresses else "labels"
-    kinds = [main] + ["prob"] * probabilities + ["objects"] * objects
-    name = stack.source.name if stack.source else stack.name
-    paths = {kind: output_path(name, folder, kind) for kind in kinds}
-    check_absent(list(paths.values()), overwrite=overwrite)
-    finder = object_finder(model, stack, config) if objects else None
-    try:
-        with contextlib.ExitStack() as files:
-            writers = {
-                kind: files.enter_context(
-                    SectionWriter(
-                        path, **_file_options(model, stack, kind), overwrite=overwrite
-                    )
-                )
-                for kind, path in paths.items()
-            }
-
-            def write(index: int, labels: Any, shares: Any) -> None:
-                found = finder(objects_from(labels, shares)) if finder else ()
-                planes = {main: [labels], "prob": shares, "objects": found}
-                for kind, writer in writers.items():
-                    for plane in planes[kind]:
-                        writer.put(plane)
-
-            finished = False
-            for event in predict_events(
-                model,
-                stack,
-                config,
-                write,
-                probabilities=(probabilities or objects) and not model.regresses,
-                should_stop=should_stop,
-            ):
-                finished = isinstance(event, PredictionFinished)
-                if not finished:
-                    yield event
-            if not finished:
-                raise AbandonedError
-            for writer in writers.values():  # all results appear, or none
-                writer.wait()
-    except AbandonedError:
-        return
-    written = {kind: str(path) for kind, path in paths.items()}
-    order = ("labels", "prob", "objects", "prediction")
-    yield PredictionFinished(*map(written.get, order))
-
-
-def check_probabilities(model: Model, *, wanted: bool) -> None:
-    """Raise `ConfigError` if probabilities are wanted of a model that has none."""
-    if wanted and model.regresses:
-        raise ConfigError(
-            f"The model {model.name} was trained by regression: it predicts values and "
-            "no probabilities. Leave them out."
-        )
-
-
-def output_path(name: str, folder: Path, kind: str) -> Path:
-    """Return the file for a result, such as the labels, of an image of that name."""
-    return folder / f"{stem(Path(name or 'prediction'))}.{kind}.tif"
-
-
-def check_absent(paths: list[Path], *, overwrite: bool) -> None:
-    """Raise `OutputExistsError` if one of `paths` is there and may not be replaced."""
-    present = [str(path) for path in paths if path.exists()]
-    if present and not overwrite:
-        raise OutputExistsError(
-            f"{' and '.join(present)} exists already: choose another folder, or say "
-            "that it may be overwritten (--overwrite, overwrite=True)."
-        )
-
-
-def _file_options(model: Model, stack: Stack, kind: str) -> dict[str, Any]:
-    """Return how a result is to be written."""
-    axes, shape = result_shape(stack)
-    options = {
-        "shape": shape,
-        "axes": axes,
-        "dtype": np.int32 if kind == "objects" else model.target.dtype,
-        "pixel_size": {
-            axis: stack.pixel_size[axis] for axis in axes if axis in stack.pixel_size
-        },
-        "unit": stack.unit,
-    }
-    if kind != "prob":
-        return options
-    return {
-        **options,
-        "shape": (*shape[:-2], model.target.n, *shape[-2:]),
-        "axes": f"{axes[:-2]}CYX",
-        "dtype": "float32",
-        "channel_names": [str(value) for value in model.target.values],
-    }
+    on_event(PredictionFinished())
+    order = [work.region.axes.index(axis) for axis in job.stack.section_axes]
+    return [
+        array if name == "probabilities" else array.transpose(order)
+        for name, array in arrays.items()
+    ]
