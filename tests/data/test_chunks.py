@@ -173,6 +173,28 @@ def test_tiles_that_were_never_written_are_0(tmp_path: Path) -> None:
     np.testing.assert_array_equal(open_stack(path).section(0)[0], expected)
 
 
+@pytest.mark.parametrize("compression", ["zlib", None])
+def test_an_image_that_is_mostly_empty_is_no_damage(
+    tmp_path: Path, compression: str | None
+) -> None:
+    path = tmp_path / "a.tif"
+    last = np.full((2048, 2048), 7, np.uint16)
+    tiles = iter([0 * last, *[None] * (16 * 16 - 2), last])
+    tifffile.imwrite(
+        path,
+        tiles,
+        shape=(32768, 32768),
+        dtype="uint16",
+        tile=(2048, 2048),
+        compression=compression,
+        photometric="minisblack",
+    )
+    stack = open_stack(path)
+    got = stack.section(0, slice(32000, None), slice(30000, None))[0]
+    assert got.shape == (768, 2768)
+    assert (got[:, :720] == 0).all() and (got[:, 720:] == 7).all()
+
+
 @pytest.mark.usefixtures("_in_parts")
 def test_a_damaged_tile_spoils_no_other(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"

@@ -226,11 +226,10 @@ class Foreign(Chunked):
 
     def __init__(self, array: Any, source: str | Path) -> None:
         shape = tuple(int(length) for length in array.shape)
-        regular = isinstance(array.chunks[0], int)
-        edges = (
-            even_edges(shape, array.chunks)
-            if regular
-            else [list(accumulate(sizes, initial=0)) for sizes in array.chunks]
+        edges: Sequence[Sequence[int]] = (
+            [list(accumulate(sizes, initial=0)) for sizes in array.chunks]
+            if isinstance(array.chunks[0], tuple)
+            else even_edges(shape, array.chunks)
         )
         super().__init__(source, shape, edges, np.dtype(array.dtype))
         self._array = array

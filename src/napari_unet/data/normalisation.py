@@ -131,7 +131,8 @@ def _sums(values: np.ndarray, shift: float) -> tuple[int, float, float]:
     if not math.isfinite(total):
         centred = centred[np.isfinite(centred)]
         total = float(centred.sum())
-    return centred.size, total, float(centred @ centred)
+    # Not a dot product: that depends on how many threads BLAS has.
+    return centred.size, total, float(np.square(centred, out=centred).sum())
 
 
 def _column(values: np.ndarray) -> np.ndarray:

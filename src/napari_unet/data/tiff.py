@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _DECODED_AT_OPEN = 2**26  # bytes of a first page that is decoded as a check
 _LARGE_PAGE = 2**30
-_HIGHEST_RATIO = 20_000  # beyond what any codec reaches on an image
+_HIGHEST_RATIO = 100_000  # beyond what any codec reaches on an empty image
 ENDINGS = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".npy", ".stk", ".zarr")
 """Names that count as images; others in a folder are passed over."""
 
@@ -175,8 +175,10 @@ def _check_pages(file: Any, series: Any, path: Path) -> None:
 def _check_size(series: Any, file_size: int, path: Path) -> None:
     page = series.keyframe
     size = int(page.nbytes)
+    written = sum(count > 0 for count in page.databytecounts)
+    stored = min(size, written * math.prod(page.chunks) * page.dtype.itemsize)
     limit = file_size if page.compression == 1 else _HIGHEST_RATIO * file_size
-    if size > _LARGE_PAGE and size > limit:
+    if size > _LARGE_PAGE and stored > limit:
         raise StackFormatError(
             f"{path} declares a plane of {page.shape} pixels, {size / 2**30:.1f} GB, "
             f"but has only {file_size} bytes. The file is damaged: export or copy it "
