@@ -98,7 +98,7 @@ def test_every_option_refuses_another_type(config: type[Config], each: Option) -
 
 @pytest.mark.parametrize(("config", "each"), EVERY_OPTION)
 def test_every_number_has_bounds(config: type[Config], each: Option) -> None:
-    if each.type not in (int, float) or each.many:
+    if each.type not in (int, float) or each.many or each.choices:
         return
     assert each.minimum is not None
     bounds = [(each.minimum, -1)] + [(each.maximum, 1)] * (each.maximum is not None)
@@ -179,6 +179,9 @@ def test_options_come_in_the_order_they_are_defined() -> None:
         "minimum_size",
         "tile",
         "rescale",
+        "tta",
+        "uncertainty",
+        "engine",
     ]
     assert options(PredictionConfig(tile=64)) == options(PredictionConfig)
 

@@ -32,8 +32,8 @@ class Option:
         One sentence for tooltips and ``--help``.
     minimum, maximum : float or None
         Inclusive bounds of a number.
-    choices : tuple of str
-        The allowed words; empty when any are.
+    choices : tuple of str or int
+        The allowed values; empty when any are.
     suggestions : tuple of str
         Words to choose from, where others are allowed too.
     optional : bool
@@ -52,7 +52,7 @@ class Option:
     help: str
     minimum: float | None = None
     maximum: float | None = None
-    choices: tuple[str, ...] = ()
+    choices: tuple[str, ...] | tuple[int, ...] = ()
     suggestions: tuple[str, ...] = ()
     optional: bool = False
     many: bool = False
@@ -90,7 +90,7 @@ class Option:
     def expectation(self) -> str:
         """The allowed values in words, for example ``"a whole number from 1 to 6"``."""
         if self.choices:
-            return "one of " + ", ".join(self.choices)
+            return "one of " + ", ".join(map(str, self.choices))
         words = {int: "a whole number", float: "a number", bool: "true or false"}
         text = words.get(self.type, "text")
         if self.minimum is not None and self.maximum is not None:
@@ -106,7 +106,7 @@ def option(
     *,
     minimum: float | None = None,
     maximum: float | None = None,
-    choices: tuple[str, ...] = (),
+    choices: tuple[str, ...] | tuple[int, ...] = (),
     suggestions: tuple[str, ...] = (),
     usual: float | None = None,
 ) -> Any:
@@ -642,6 +642,32 @@ class PredictionConfig(ObjectConfig, ComputeConfig):
         "Resample the image to the pixel size that the model was trained at; results "
         "come back on the image's own grid.",
     )
+    tta: int = option(
+        1,
+        "In how many orientations the network sees each tile, averaging what it says: "
+        "4 are flips, 8 quarter turns too. Takes as many times as long.",
+        choices=(1, 4, 8),
+    )
+    uncertainty: str = option(
+        "none",
+        "What is said of how sure each pixel is, from 0 to 1: the entropy of its "
+        "probabilities, or how far the orientations (tta) disagree.",
+        choices=("none", "entropy", "disagreement"),
+    )
+    engine: str = option(
+        "torch",
+        "What computes the network: torch; on a CPU openvino, which takes a second to "
+        "start and is faster then; on an NVIDIA GPU compiled, by torch.",
+        choices=("torch", "openvino", "compiled"),
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.uncertainty == "disagreement" and self.tta == 1:
+            raise ConfigError(
+                "uncertainty is disagreement and tta 1, but one orientation cannot "
+                "disagree: give tta 4 or 8, or take entropy."
+            )
 
 
 @dataclass(frozen=True)

@@ -147,10 +147,12 @@ def make_field(option: Option) -> QWidget:
         return NumbersField()
     if option.choices or option.suggestions:
         box = QComboBox()
-        words = option.choices or option.suggestions
-        box.addItems(["", *words] if option.optional else words)
+        if option.optional:
+            box.addItem("")
+        for each in option.choices or option.suggestions:
+            box.addItem(str(each), each)
         box.setEditable(not option.choices)
-        box.setCurrentText(option.default or "")
+        set_field_value(box, option.default)
         return box
     if option.type is bool:
         check = QCheckBox()
@@ -175,7 +177,8 @@ def field_value(field: QWidget) -> Any:
         state = field.checkState()
         return None if state == _LEFT_OPEN else state == Qt.CheckState.Checked
     if isinstance(field, QComboBox):
-        return field.currentText() or None
+        given = field.currentText() if field.isEditable() else field.currentData()
+        return given or None
     return field.text() or None if isinstance(field, QLineEdit) else field.value()
 
 
@@ -193,7 +196,7 @@ def set_field_value(field: QWidget, value: Any) -> None:
         else:
             field.setChecked(value)
     elif isinstance(field, QComboBox):
-        field.setCurrentText(value or "")
+        field.setCurrentText(str(value or ""))
     elif isinstance(field, QLineEdit):
         field.setText(value or "")
     else:

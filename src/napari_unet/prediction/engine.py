@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_unet.data.normalisation import measure_normalisation
 from napari_unet.data.region import Region, find_region
-from napari_unet.errors import ModelError
+from napari_unet.errors import ConfigError, ModelError
 from napari_unet.events import Event, PredictionFinished, PredictionStarted, TilesDone
 from napari_unet.networks.compute import dtype_name
 from napari_unet.prediction.predictor import Predictor
@@ -162,7 +162,8 @@ class Prediction:
     def _started(self, total: int, frames: int) -> PredictionStarted:
         remark = FAR if self.predictor.geometry.exact else INEXACT
         blended = self.plan.blended and len(self.plan.tiles) > 1
-        remarks = [*self.remarks, *[remark] * blended]
+        engine = filter(None, [self.predictor.remark])
+        remarks = [*self.remarks, *[remark] * blended, *engine]
         for each in remarks:
             _LOG.warning("%s: %s", self.model.name or self.model.config.name, each)
         return PredictionStarted(
@@ -207,7 +208,8 @@ def prepare(
         If the model sees volumes, and the stack has no Z axis; or the image is to be
         rescaled and does not say how large its pixels are.
     ConfigError
-        If the region cannot be read or holds no pixel.
+        If the region cannot be read or holds no pixel, or if what the options say is
+        not possible with this model and machine.
 
     Examples
     --------
@@ -218,6 +220,7 @@ def prepare(
     ...         labels[block.place] = block.labels
     """
     check_channels(model, stack)
+    check_uncertainty(model, config)
     found = region if isinstance(region, Region) else find_region(stack, region)
     grid = rescaling(model, stack, found) if config.rescale else None
     remark = "" if config.rescale else scale_remark(model, stack)
@@ -277,7 +280,12 @@ def predict_blocks(
     """
     region = region or find_region(stack)
     kind = Blender if plan.blended else Stitcher
-    stitcher = kind(plan, probabilities=probabilities, skip=skip)
+    stitcher = kind(
+        plan,
+        probabilities=probabilities,
+        uncertainty=predictor.uncertainty,
+        skip=skip,
+    )
     read = WindowReader(stack, normalise, predictor.config, plan)
     batch_size = max(1, 2**18 // math.prod(plan.window))
     jobs = itertools.product(list_frames(stack, predictor.config, region), plan.tiles)
@@ -394,4 +402,14 @@ def check_channels(model: Model, stack: Stack) -> None:
             f"{stack.shape}, axes {stack.axes}), but the model expects "
             f"{model.config.channels}: choose an image or a model that fits, or say "
             "what the axes are."
+        )
+
+
+def check_uncertainty(model: Model, config: PredictionConfig) -> None:
+    """Raise `ConfigError` if uncertainty is wanted of a model without classes."""
+    if model.regresses and config.uncertainty != "none":
+        raise ConfigError(
+            f"uncertainty is {config.uncertainty}, but the model {model.name} was "
+            "trained by regression: it has no probabilities to tell it from. Leave it "
+            "out."
         )

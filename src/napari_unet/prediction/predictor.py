@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from napari_unet.config import PredictionConfig
 from napari_unet.networks import measure_geometry
 from napari_unet.networks.compute import (
     channels_last,
@@ -19,7 +20,9 @@ from napari_unet.networks.compute import (
     reuse_memory,
 )
 from napari_unet.networks.footprint import measure_features
+from napari_unet.prediction.orientations import ask
 from napari_unet.prediction.plan import Plan, mirrored, plan_tiles
+from napari_unet.prediction.runtime import choose_runtime
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,12 +49,27 @@ class Predictor:
         It is copied; training may go on with the original.
     config : NetworkConfig
     compute : ComputeConfig
+        Of a `PredictionConfig` the orientations, uncertainty and engine are heeded too.
+
+    Attributes
+    ----------
+    uncertainty : str
+        The option.
+    remark : str
+        What a user should know of the engine, if anything.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such device or engine.
     """
 
     def __init__(
         self, network: torch.nn.Module, config: NetworkConfig, compute: ComputeConfig
     ) -> None:
         reuse_memory()
+        if not isinstance(compute, PredictionConfig):
+            compute = PredictionConfig(compute.device, compute.precision)
         self.config = config
         self.geometry = measure_geometry(config)
         self.device = choose_device(compute)
@@ -60,6 +78,10 @@ class Predictor:
             self.dtype = torch.float32  # bf16 has 8 bits: steps one would see in values
         self.network = fold_batch_norm(network).to(self.device, self.dtype)
         channels_last(self.network, config.dims)
+        self.tta, self.uncertainty = compute.tta, compute.uncertainty
+        self._runtime, self.remark = choose_runtime(
+            compute.engine, network, self.network, config, self.geometry
+        )
 
     def batch(self, windows: Sequence[np.ndarray]) -> torch.Tensor:
         """Put windows ``(C, …)`` of float32 together as the network likes them."""
@@ -67,19 +89,34 @@ class Predictor:
             (len(windows), *windows[0].shape),
             dtype=self.dtype,
             memory_format=layout(self.config.dims),
+            pin_memory=self.device.type == "cuda",
         )
         for place, window in zip(batch, windows, strict=True):
             place.copy_(torch.from_numpy(window))
-        return batch.to(self.device)
+        return batch.to(self.device, non_blocking=True)
 
     def __call__(self, windows: torch.Tensor) -> torch.Tensor:
         """Return the logits ``(N, classes, …)`` of windows ``(N, C, …)``.
 
-        Where the network crops, there are zeros around what it gives.
+        Of several orientations they are the logits of their mean probabilities, and
+        for disagreement there is one channel more (see `ask`). Where the network
+        crops, there are zeros around what it gives.
         """
         with torch.inference_mode():
-            logits: torch.Tensor = self.network(windows)
+            if self.tta == 1:
+                logits = self._run(windows)
+            else:
+                apart = self.uncertainty == "disagreement"
+                logits = ask(self._run, windows, self.tta, entropies=apart)
         return functional.pad(logits, [self.geometry.crop] * 2 * self.config.dims)
+
+    def _run(self, windows: torch.Tensor) -> torch.Tensor:
+        run = self._runtime or self.network
+        # Turned windows have lost the layout.
+        logits: torch.Tensor = run(
+            windows.contiguous(memory_format=layout(self.config.dims))
+        )
+        return logits
 
     def plan(
         self,

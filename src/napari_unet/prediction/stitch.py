@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from napari_unet.prediction.block import Block
+from napari_unet.prediction.uncertainty import measure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -26,15 +27,23 @@ class Stitcher:
     plan : Plan
     probabilities : bool
         Whether they are wanted.
+    uncertainty : str
+        The option; logits are those of a `Predictor` with the same.
     skip : callable
         Whether the block of a place is not wanted.
     """
 
     def __init__(
-        self, plan: Plan, *, probabilities: bool, skip: Callable[[Place], bool]
+        self,
+        plan: Plan,
+        *,
+        probabilities: bool,
+        uncertainty: str,
+        skip: Callable[[Place], bool],
     ) -> None:
         self._plan = plan
         self._probabilities = probabilities
+        self._uncertainty = uncertainty
         self._skip = skip
 
     def needs(self, frame: Frame, tile: Tile) -> bool:
@@ -44,8 +53,18 @@ class Stitcher:
     def add(self, frame: Frame, tile: Tile, logits: torch.Tensor) -> Iterator[Block]:
         """Take the logits ``(classes, …)`` of a window; give what is finished."""
         inner = logits[:, *tile.core_in_window]
-        shares = torch.softmax(inner.float(), dim=0) if self._probabilities else None
+        wanted = self._probabilities or self._uncertainty != "none"
+        shares = self._shares(inner) if wanted else None
         yield self._block(frame, tile.core, inner, shares)
+
+    def _shares(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return probabilities, or values; entropies, below the logits, stay."""
+        scores = self._scores(logits).float()
+        shares = torch.softmax(scores, dim=0) if len(scores) > 1 else scores
+        return torch.cat([shares, logits[len(scores) :]])
+
+    def _scores(self, logits: torch.Tensor) -> torch.Tensor:
+        return logits[:-1] if self._uncertainty == "disagreement" else logits
 
     def _block(
         self,
@@ -54,12 +73,15 @@ class Stitcher:
         scores: torch.Tensor,
         shares: torch.Tensor | None,
     ) -> Block:
-        return Block(
-            frame.place(self._in_region(box)),
-            decide(scores).cpu().numpy(),
-            None if shares is None else shares.cpu().numpy(),
-            {},
-        )
+        probabilities, maps = None, {}
+        if shares is not None and self._probabilities:
+            probabilities = self._scores(shares).cpu().numpy()
+        if shares is not None and self._uncertainty != "none":
+            found = measure(self._uncertainty, self._scores(shares)[None], shares[-1:])
+            maps[self._uncertainty] = found[0].cpu().numpy()
+        place = frame.place(self._in_region(box))
+        labels = decide(self._scores(scores)).cpu().numpy()
+        return Block(place, labels, probabilities, maps)
 
     def _in_region(self, box: Sequence[slice]) -> list[slice]:
         return [
@@ -77,9 +99,16 @@ class Blender(Stitcher):
     """
 
     def __init__(
-        self, plan: Plan, *, probabilities: bool, skip: Callable[[Place], bool]
+        self,
+        plan: Plan,
+        *,
+        probabilities: bool,
+        uncertainty: str,
+        skip: Callable[[Place], bool],
     ) -> None:
-        super().__init__(plan, probabilities=probabilities, skip=skip)
+        super().__init__(
+            plan, probabilities=probabilities, uncertainty=uncertainty, skip=skip
+        )
         axes = zip(*(tile.spans for tile in plan.tiles), strict=True)
         cuts = [len(set(spans)) > 1 for spans in axes]
         self._axis = cuts.index(True) if any(cuts) else 0
@@ -100,8 +129,7 @@ class Blender(Stitcher):
     def add(self, frame: Frame, tile: Tile, logits: torch.Tensor) -> Iterator[Block]:
         """Add a tile by its weights; give the slabs that it completes."""
         inner = logits[:, *tile.core_in_window].float().cpu()
-        shares = torch.softmax(inner, dim=0) if len(inner) > 1 else inner
-        shares = shares * torch.from_numpy(tile.weights)
+        shares = self._shares(inner) * torch.from_numpy(tile.weights)
         for number in self._touched(frame, tile):
             box = self._box(number)
             default = torch.zeros(len(shares), *(s.stop - s.start for s in box)), 0
@@ -111,8 +139,7 @@ class Blender(Stitcher):
             if added + 1 < self._tiles[number]:
                 self._open[frame, number] = sums, added + 1
                 continue
-            wanted = sums if self._probabilities else None
-            yield self._block(frame, box, sums, wanted)
+            yield self._block(frame, box, sums, sums)
 
     def _touched(self, frame: Frame, tile: Tile) -> Iterator[int]:
         """Give the numbers of the wanted slabs that the tile reaches into."""
