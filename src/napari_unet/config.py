@@ -419,7 +419,8 @@ class TrainingConfig(ComputeConfig):
     loss: str = option(
         "auto",
         "What is minimised; border-cross-entropy is that of the 2015 paper, and auto "
-        "takes it, for numbered objects cross-entropy-dice, for regression mse.",
+        "takes it for membranes, for other classes cross-entropy-dice, for regression "
+        "mse.",
         choices=(
             "auto",
             "border-cross-entropy",

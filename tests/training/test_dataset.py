@@ -446,3 +446,16 @@ def test_masks_that_may_number_objects_are_remarked_on() -> None:
     ids = np.kron(np.arange(16, dtype=np.uint8).reshape(4, 4), np.ones((8, 8), "u1"))
     assert "16 values" in Dataset([(image, Stack(ids, "YX"))], STILL).remark
     assert Dataset([(image, labels)], STILL).remark == ""
+
+
+def test_the_masks_choose_the_loss() -> None:
+    image = np.zeros((4, 64, 64), np.uint8)
+    walls = np.full((4, 64, 64), 255, np.uint8)
+    walls[:, ::8] = walls[..., ::8] = 0
+    blobs = np.zeros((4, 64, 64), np.uint8)
+    blobs[:, 8:30, 8:30] = 255
+    losses = {}
+    for name, mask in {"walls": walls, "blobs": blobs}.items():
+        data = Dataset([(Stack(image, "ZYX"), Stack(mask, "ZYX"))], STILL)
+        losses[name] = data.config.loss
+    assert losses == {"walls": "border-cross-entropy", "blobs": "cross-entropy-dice"}

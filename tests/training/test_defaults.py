@@ -48,3 +48,7 @@ def test_auto_is_the_loss_that_suits_the_target() -> None:
     }
     for loss, told in suits.items():
         assert complete_training(TrainingConfig(**told)).loss == loss
+    blobs = complete_training(TrainingConfig(), walls=False)
+    assert (blobs.loss, blobs.class_balance) == ("cross-entropy-dice", False)
+    told = TrainingConfig(loss="border-cross-entropy")
+    assert complete_training(told, walls=False).class_balance

@@ -266,7 +266,7 @@ def test_options_that_do_not_suit_a_volume_are_refused(
 
 
 def test_a_section_cannot_train_a_network_for_volumes() -> None:
-    image = np.zeros((64, 64), np.uint8)
+    image = np.eye(64, dtype=np.uint8)
     with pytest.raises(StackFormatError, match="axes YX and no Z"):
         train(image, image, steps=1, **SMALL)
 

@@ -8,6 +8,7 @@ from napari_unet.data import IGNORE
 from napari_unet.training.weights import (
     LARGEST_CLASS_WEIGHT,
     class_weights,
+    has_walls,
     weight_map,
 )
 
@@ -133,3 +134,36 @@ def test_border_weight_of_deep_voxels_is_that_of_each_section() -> None:
     expected = [weight_map(each, ones, 10.0, 3.0) for each in labels]
     weights = weight_map(labels, ones, 10.0, 3.0, anisotropy=10)
     np.testing.assert_array_equal(weights, expected)
+
+
+def grid(step: int) -> np.ndarray:
+    labels = np.ones((60, 60), np.uint8)
+    labels[::step] = labels[:, ::step] = 0
+    return labels
+
+
+def test_membranes_are_walls_and_blobs_are_not() -> None:
+    blobs = np.zeros((60, 60), np.uint8)
+    blobs[5:20, 5:20] = blobs[30:40, 30:50] = 1
+    tree = np.zeros((60, 60), np.uint8)
+    tree[30, :50] = tree[10:50, 25] = 1
+    assert has_walls([grid(10)])
+    assert has_walls([1 - grid(10)])  # whichever value they have
+    assert not has_walls([blobs])
+    assert not has_walls([tree])
+
+
+def test_most_sections_decide_about_walls() -> None:
+    empty = np.zeros((60, 60), np.uint8)
+    assert has_walls([grid(10), grid(12), empty])
+    assert not has_walls([grid(10), empty, empty])
+    assert not has_walls([])
+
+
+def test_walls_divide_two_classes_and_are_all_annotated() -> None:
+    scribbled = grid(10)
+    scribbled[::2] = IGNORE
+    three = grid(10)
+    three[2:5, 2:5] = 2
+    assert not has_walls([scribbled])
+    assert not has_walls([three])

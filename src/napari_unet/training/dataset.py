@@ -39,10 +39,10 @@ from napari_unet.training.split import (
     split_images,
     train_on,
 )
-from napari_unet.training.weights import class_weights, weight_map
+from napari_unet.training.weights import class_weights, has_walls, weight_map
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -55,6 +55,7 @@ ALONE = 0.1
 """Share of patches seen without the sections above and below, where there is context;
 so a model can predict single sections, too."""
 
+_LOOKED_AT = 8  # sections, to choose a loss by
 _BLOCK = 8  # pixels; patches are centred on blocks that hold an annotated pixel
 
 
@@ -130,8 +131,11 @@ class Dataset:
         ]
         channels = _check_pairs(given)
         images, labels = zip(*given, strict=True)
-        self.config = config = complete_training(config, images)
         masks, self.target, self.counts = _find_target(labels, config)
+        walls = isinstance(self.target, Classes) and has_walls(
+            _some_sections(masks, self.target)
+        )
+        self.config = config = complete_training(config, images, walls=walls)
         if isinstance(self.target, Classes):
             self.remark = remark_on_objects(masks, self.target)
         every = list(zip(images, masks, strict=True))
@@ -300,6 +304,17 @@ def _find_target(
         labels, objects=config.objects, border_width=config.border_width, **how
     )
     return found.masks, found.classes, found.counts
+
+
+def _some_sections(
+    masks: Sequence[Stack], classes: Classes
+) -> Iterator[NDArray[np.uint8]]:
+    """Give a few annotated sections as class indices, evenly spread over all."""
+    places = [(mask, index) for mask in masks for index in range(mask.n_sections)]
+    for mask, index in places[:: math.ceil(len(places) / _LOOKED_AT)]:
+        labels = classes.encode(mask.section(index)[0])
+        if (labels != IGNORE).any():
+            yield labels
 
 
 def step_seed(seed: int, step: int) -> int:

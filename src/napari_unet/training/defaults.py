@@ -28,11 +28,17 @@ _NO_BORDERS = {"class_balance": False, "border_weight": 0.0}
 
 
 def complete_training(
-    config: TrainingConfig, images: Sequence[Stack] = ()
+    config: TrainingConfig, images: Sequence[Stack] = (), *, walls: bool = True
 ) -> TrainingConfig:
     """Fill in what was left to the loss, optimiser, augmentation, network and model.
 
-    A 3-D network also heeds the voxels and the depth of the images.
+    Parameters
+    ----------
+    config : TrainingConfig
+    images : sequence of Stack
+        A 3-D network also heeds their voxels and depth.
+    walls : bool
+        Whether one class is walls between regions of the other (see `has_walls`).
 
     Raises
     ------
@@ -44,7 +50,7 @@ def complete_training(
         If there is no model to start from.
     """
     if config.loss == "auto":
-        config = replace(config, loss=_loss(config))
+        config = replace(config, loss=_loss(config, walls))
     optimiser = OPTIMISERS[config.optimizer]
     tuned = config.pretrained and find_member(config.network).build is EncoderUNet
     own: dict[str, Any] = {
@@ -68,11 +74,13 @@ def complete_training(
     return complete(config, max(image.shape_seen(3)[0] for image in images))
 
 
-def _loss(config: TrainingConfig) -> str:
+def _loss(config: TrainingConfig, walls: bool) -> str:
     """Return the loss for a target; objects have a class of their borders already."""
     if config.regresses:
         return "mse"
-    return "border-cross-entropy" if config.objects == "no" else "cross-entropy-dice"
+    if walls and config.objects == "no":
+        return "border-cross-entropy"
+    return "cross-entropy-dice"
 
 
 def _shape(init: str, network: str) -> dict[str, Any]:

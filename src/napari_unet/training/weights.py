@@ -12,7 +12,7 @@ from skimage.measure import label
 from napari_unet.data.masks import IGNORE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -44,6 +44,32 @@ def class_weights(
     weights = pixels.sum() / (len(pixels) * np.maximum(pixels, 1))
     bounded: NDArray[np.float32] = np.minimum(weights, LARGEST_CLASS_WEIGHT, dtype="f4")
     return bounded
+
+
+def has_walls(sections: Iterable[NDArray[np.uint8]]) -> bool:
+    """Whether one class is walls between many regions of the other, as membranes are.
+
+    They are where no region of the more common class holds half of it, in most of the
+    sections. One region holds 6-12 % of it in sections of neural tissue, 60-90 % among
+    the vessels of a retina, and all of it around nuclei or mitochondria.
+
+    Parameters
+    ----------
+    sections : iterable of ndarray of uint8, shape (Y, X)
+        Class indices. Where anything is not annotated, what divides it is unknown, and
+        the answer is no; so it is for other than 2 classes.
+    """
+    found = [_is_divided(each) for each in sections]
+    return 2 * sum(found) > len(found)
+
+
+def _is_divided(labels: NDArray[np.uint8]) -> bool:
+    counts = np.bincount(labels.ravel(), minlength=2)
+    if len(counts) > 2 or not counts.all():
+        return False
+    regions = label(labels == counts.argmax(), connectivity=1)
+    largest = np.bincount(regions.ravel())[1:].max()
+    return bool(2 * largest < counts.max())
 
 
 def weight_map(
