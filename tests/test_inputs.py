@@ -183,6 +183,12 @@ def test_zarr_from_training_to_prediction(tmp_path: Path) -> None:
     assert main(["predict", str(run), str(store), *out]) == 0
     labels = open_stack(tmp_path / "out" / "cells.labels.tif")
     assert (labels.axes, labels.shape, labels.unit) == ("ZYX", mask.shape, "nm")
+    inside = [str(store / "0"), str(store / "labels" / "cells")]
+    assert main(["predict", str(run), *inside, *out]) == 0
+    assert names(tmp_path / "out")[1:] == [
+        "cells_0.labels.tif",
+        "cells_labels_cells.labels.tif",
+    ]
 
 
 DSB = "nuclei_dsb2018"

@@ -298,12 +298,14 @@ def _predict_one(
 
 
 def _refuse_same_output(given: argparse.Namespace, files: OutputConfig) -> None:
+    from napari_unet.data.tiff import name_in_store
     from napari_unet.prediction.results import find_store, find_tiffs
 
     seen: dict[Path, Path] = {}
     for path in given.input:
-        out = find_store(path.name, given.out, files)
-        out = out or find_tiffs(path.name, given.out, ["labels"])["labels"]
+        name = name_in_store(path)
+        out = find_store(name, given.out, files)
+        out = out or find_tiffs(name, given.out, ["labels"])["labels"]
         if out in seen:
             raise ConfigError(
                 f"{seen[out]} and {path} would both be written to {out}: predict them "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -20,16 +21,15 @@ from napari_unet.data import Classes, Stack, open_stack, write_stack
 from napari_unet.data.region import Region, find_region
 from napari_unet.data.rescale import Resampled, nearest, resample
 from napari_unet.errors import ConfigError, ModelError, StackFormatError
-from napari_unet.events import PredictionStarted
+from napari_unet.events import PredictionFinished, PredictionStarted
 from napari_unet.model import Model
 from napari_unet.networks import build_network
 from napari_unet.prediction.block import Block
 from napari_unet.prediction.engine import prepare
 from napari_unet.prediction.rescaling import Rescaling, rescaling, scale_remark
+from napari_unet.prediction.to_files import predict_to_files
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 
@@ -288,6 +288,41 @@ def test_the_start_of_a_prediction_says_so() -> None:
     (remark,) = remarks()
     assert "4 × 4 nm" in remark and "8 × 8 nm" in remark and "--rescale" in remark
     assert remarks(rescale=True) == []
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_a_stopped_one_goes_on_to_the_same_bytes(tmp_path: Path, dims: int) -> None:
+    stack = replace(image(3, 60, 52), pixel_size=dict.fromkeys("ZYX", 4.0))
+    config = PredictionConfig(precision="fp32", rescale=True, tile=16)
+
+    def run(name: str, stop_after: int = 10**6) -> list[Any]:
+        seen: list[Any] = []
+        events = predict_to_files(
+            model(dims),
+            stack,
+            tmp_path / f"{name}.zarr",
+            config,
+            probabilities=True,
+            should_stop=lambda: len(seen) >= stop_after,
+        )
+        for event in events:
+            seen.append(event)
+        return seen
+
+    whole = run("whole")
+    assert isinstance(whole[-1], PredictionFinished)
+    broken = run("broken", stop_after=len(whole) // 2)
+    assert not isinstance(broken[-1], PredictionFinished)
+    assert isinstance(run("broken")[-1], PredictionFinished)
+    store = tmp_path / "whole.zarr"
+    chunks = [each for each in store.rglob("c/**/*") if each.is_file()]
+    assert len(chunks) > 2
+    for each in chunks:
+        other = tmp_path / "broken.zarr" / each.relative_to(store)
+        assert each.read_bytes() == other.read_bytes()
+    labels = open_stack(Path(whole[-1].labels))
+    expected = predict(model(dims), stack, rescale=True, precision="fp32", tile=16)
+    np.testing.assert_array_equal(np.asarray(labels), expected)
 
 
 def test_a_lazy_prediction_refuses() -> None:

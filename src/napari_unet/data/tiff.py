@@ -72,6 +72,17 @@ def stem(path: Path) -> str:
     return name
 
 
+def name_in_store(path: Path) -> str:
+    """Return the name of a file; of what lies in a zarr store, its way there as well.
+
+    ``image.zarr/labels/cells`` is called ``image_labels_cells``.
+    """
+    for parent in path.parents:
+        if parent.suffix.lower() == ".zarr":
+            return "_".join([stem(parent), *path.relative_to(parent).parts])
+    return path.name
+
+
 def _stack(
     pixels: Any, axes: str, facts: Calibration, remarks: tuple[str, ...], path: Path
 ) -> Stack:

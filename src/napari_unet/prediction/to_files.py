@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.config import OutputConfig, PredictionConfig
 from napari_unet.data.ledger import read_notes
+from napari_unet.data.tiff import name_in_store
 from napari_unet.data.write_zarr import GROUPS, ZarrWriter, part_of
 from napari_unet.events import Event, PredictionFinished
 from napari_unet.networks.compute import dtype_name
@@ -136,7 +137,8 @@ def write_files(
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Event]:
     """Do what `predict_to_files` does."""
-    name = job.stack.source.name if job.stack.source else job.stack.name
+    source = job.stack.source
+    name = name_in_store(source) if source else job.stack.name
     store = find_store(name, out, files)
     if store is None:
         paths = find_tiffs(name, out, job.names)
