@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -77,13 +77,15 @@ class Level:
             missing = np.subtract(self.chunk, pixels.shape)
             pixels = np.pad(pixels, [(0, each) for each in missing])
         stored = np.dtype(self.dtype).newbyteorder("<")
-        content = pixels.astype(stored, copy=False).tobytes()
-        if stored.kind == "f":
-            encoded = imagecodecs.blosc_encode(
-                content, 5, compressor="lz4", shuffle=1, typesize=4, numthreads=1
-            )
-        else:
-            encoded = imagecodecs.zstd_encode(content, level=1)
+        how = compression(stored)
+        encoded = imagecodecs.blosc_encode(
+            pixels.astype(stored, copy=False).tobytes(),
+            how.level,
+            compressor=how.name,
+            shuffle=how.shuffle,
+            typesize=stored.itemsize,
+            numthreads=1,  # with more, the bytes are not the same each time
+        )
         return bytes(encoded)
 
     def decode(self, encoded: bytes) -> NDArray[Any]:
@@ -91,9 +93,27 @@ class Level:
         import imagecodecs
 
         stored = np.dtype(self.dtype).newbyteorder("<")
-        floats = stored.kind == "f"
-        decode = imagecodecs.blosc_decode if floats else imagecodecs.zstd_decode
-        return np.frombuffer(decode(encoded), stored).reshape(self.chunk)
+        content = imagecodecs.blosc_decode(encoded)
+        return np.frombuffer(content, stored).reshape(self.chunk)
+
+
+class Compression(NamedTuple):
+    """A compressor of Blosc, its level, and whether it sorts bytes (1) or bits (2)."""
+
+    name: str
+    level: int
+    shuffle: int
+
+
+def compression(dtype: np.dtype[Any]) -> Compression:
+    """Return how chunks are compressed.
+
+    Labels take 0.2 ms for 512² pixels and half the room of plain zstd, which takes
+    twice as long; probabilities hardly shrink, which lz4 finds out the soonest.
+    """
+    if dtype.kind == "f":
+        return Compression("lz4", 5, 1)
+    return Compression("zstd", 1, 2 if dtype.itemsize == 1 else 1)
 
 
 class PyramidWriter:

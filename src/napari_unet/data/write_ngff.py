@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.data.write_chunks import compression
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
@@ -14,10 +16,6 @@ if TYPE_CHECKING:
     from napari_unet.data.classes import Classes
     from napari_unet.data.layout import Layout
     from napari_unet.data.write_chunks import Level
-
-ZSTD: dict[str, Any] = {"level": 1}
-BLOSC: dict[str, Any] = {"cname": "lz4", "clevel": 5}
-"""How chunks of whole numbers and of real ones are compressed."""
 
 _KINDS = {"T": "time", "C": "channel"}
 _UNITS = {
@@ -69,18 +67,22 @@ def make_store(
 
 
 def _storage(axes: str, dtype: np.dtype[Any], version: str) -> dict[str, Any]:
-    floats = dtype.kind == "f"
+    how = compression(dtype)
     if version == "0.5":
-        codec = {"name": "zstd", "configuration": {**ZSTD, "checksum": False}}
-        if floats:
-            more = {"shuffle": "shuffle", "typesize": dtype.itemsize, "blocksize": 0}
-            codec = {"name": "blosc", "configuration": {**BLOSC, **more}}
-        return {"compressors": [codec], "dimension_names": list(axes.lower())}
+        codec = {
+            "cname": how.name,
+            "clevel": how.level,
+            "shuffle": ("noshuffle", "shuffle", "bitshuffle")[how.shuffle],
+            "typesize": dtype.itemsize,
+            "blocksize": 0,
+        }
+        names = list(axes.lower())
+        compressors = [{"name": "blosc", "configuration": codec}]
+        return {"compressors": compressors, "dimension_names": names}
     import numcodecs
 
-    codec = numcodecs.Blosc(**BLOSC, shuffle=1) if floats else numcodecs.Zstd(**ZSTD)
     keys = {"name": "v2", "separator": "/"}
-    return {"compressors": [codec], "chunk_key_encoding": keys}
+    return {"compressors": [numcodecs.Blosc(*how)], "chunk_key_encoding": keys}
 
 
 def describe_groups(

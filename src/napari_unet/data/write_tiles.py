@@ -54,7 +54,8 @@ class TileWriter:
         self._segments = np.zeros((math.prod(self._grid), 2), np.uint64)
         self._lock = Lock()
         self._lay_out(path, layout)
-        self._file = path.open("r+b")
+        # Without a buffer: what did not fit on the disk must not be tried again.
+        self._file = path.open("r+b", buffering=0)
         self.written = self._file.seek(0, 2)
 
     def put(self, place: Sequence[int | slice], pixels: NDArray[Any]) -> None:
@@ -76,7 +77,7 @@ class TileWriter:
         for segments, tags in zip(per_page, pages, strict=True):
             for values, (offset, kind) in zip(segments.T, tags, strict=True):
                 self._file.seek(offset)
-                self._file.write(values.astype(kind).tobytes())
+                _write(self._file, values.astype(kind).tobytes())
         self._file.close()
 
     def abandon(self) -> None:
@@ -116,9 +117,15 @@ class TileWriter:
     def _append(self, index: Index, encoded: bytes) -> None:
         with self._lock:
             number = np.ravel_multi_index(index, self._grid)
+            _write(self._file, encoded)
             self._segments[number] = self.written, len(encoded)
-            self._file.write(encoded)
             self.written += len(encoded)
+
+
+def _write(file: BinaryIO, content: bytes) -> None:
+    left = memoryview(content)
+    while left:
+        left = left[file.write(left) :]
 
 
 def _segment_tags(file: BinaryIO) -> Iterator[list[tuple[int, np.dtype[Any]]]]:

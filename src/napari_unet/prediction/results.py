@@ -45,7 +45,7 @@ def list_results(
         "prediction" if model.regresses else "labels": labels,
         "probabilities": probabilities,
         "objects": objects,
-        "uncertainty": getattr(config, "uncertainty", "none") != "none",
+        "uncertainty": config.uncertainty != "none",
     }
     return [name for name, each in names.items() if each]
 
