@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,9 +27,6 @@ from napari_unet.events import PredictionFinished
 from napari_unet.model import Model
 from napari_unet.networks import build_network
 from napari_unet.prediction import predict_to_files, results
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 CLASSES = Classes((3, 200), names=("background", "foreground"))
 FP32: dict[str, Any] = {"device": "cpu", "precision": "fp32"}
