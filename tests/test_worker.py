@@ -1,10 +1,7 @@
 from __future__ import annotations
 
-import errno
 import io
 import json
-import os
-import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -14,7 +11,7 @@ import numpy as np
 import pytest
 
 from napari_unet.data import Classes, synthetic_em
-from napari_unet.errors import ConfigError, UNetError
+from napari_unet.errors import ConfigError
 from napari_unet.events import (
     Event,
     Failed,
@@ -22,11 +19,10 @@ from napari_unet.events import (
     PredictionStarted,
     Ready,
     StepDone,
-    TilesDone,
     TrainingFinished,
     TrainingStarted,
 )
-from napari_unet.worker import Inbox, Outbox, _create, predict, serve, train
+from napari_unet.worker import Inbox, Outbox, predict, serve, train
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,11 +109,10 @@ def test_train_then_predict_in_one_process(
             model=training["run"],
             image=training["image"],
             axes="ZYX",
-            labels=str(labels),
-            probabilities=str(shares),
+            results={"labels": str(labels), "probabilities": str(shares)},
         )
         events = worker.read_to(Ready)
-        assert events[-2] == PredictionFinished(str(labels), str(shares))
+        assert events[-2] == PredictionFinished()
     expected = napari_unet.predict(model, np.load(training["image"]), axes="ZYX")
     np.testing.assert_array_equal(np.load(labels), np.asarray(expected))
     assert np.load(labels).dtype == np.uint8
@@ -199,49 +194,14 @@ def test_a_stopped_prediction_does_not_say_it_is_finished(
         "model": str(tmp_path / "model.safetensors"),
         "image": training["image"],
         "axes": "ZYX",
-        "labels": str(tmp_path / "out.npy"),
+        "results": {"labels": str(tmp_path / "out.npy")},
         "options": {"tile": 32},
     }
     kinds = [type(event) for event in predict(request, lambda: True)]
-    assert kinds == [PredictionStarted, TilesDone]
+    assert kinds[0] is PredictionStarted
+    assert PredictionFinished not in kinds
     kinds = [type(event) for event in predict(request, lambda: False)]
     assert kinds[-1] is PredictionFinished
-
-
-def test_a_full_disk_is_told_before_it_kills(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
-    with pytest.raises(UNetError, match=r"needs 0\.10 GB.*No space left.*Make room"):
-        _create(str(tmp_path / "a.npy"), "float32", (25, 1000, 1000))
-
-
-@pytest.mark.parametrize("how", ["reserved", "not supported", "not there"])
-def test_room_for_results_is_had_before_they_are_mapped(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
-) -> None:
-    def unsupported(*_: int) -> None:
-        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
-
-    if how == "not there":
-        monkeypatch.delattr(os, "posix_fallocate", raising=False)
-    elif how == "not supported":
-        monkeypatch.setattr(os, "posix_fallocate", unsupported, raising=False)
-    path = tmp_path / "a.npy"
-    pixels = _create(str(path), "uint16", (300, 500))
-    if how == "reserved" and hasattr(os, "posix_fallocate"):
-        assert path.stat().st_blocks * 512 >= pixels.nbytes
-    pixels[:] = 7
-    del pixels
-    assert (np.load(path) == 7).all()
-    if how != "reserved":
-        room = shutil.disk_usage(tmp_path)._replace(free=1000)
-        monkeypatch.setattr(shutil, "disk_usage", lambda _: room)
-        with pytest.raises(UNetError, match="Make room"):
-            _create(str(path), "uint16", (300, 500))
 
 
 def test_resuming_takes_a_new_time_and_refuses_other_options(

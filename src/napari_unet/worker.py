@@ -5,7 +5,7 @@ events of `napari_unet.events` to standard output, one JSON object a line each::
 
     {"do": "train", "image": PATH, "labels": PATH, "axes": "ZYX", "run": FOLDER, ...}
     {"do": "preview", "image": PATH, "labels": PATH, "axes": "ZYX", ...}
-    {"do": "predict", "model": PATH, "image": PATH, "labels": PATH, ...}
+    {"do": "predict", "model": PATH, "image": PATH, "results": {"labels": PATH}, ...}
     {"do": "stop"}
 
 A request is answered by events, then by `Ready`. The end of standard input, which comes
@@ -14,23 +14,23 @@ also when the process at its other end dies, stops the job at hand and ends the 
 
 from __future__ import annotations
 
-import errno
 import json
-import math
 import os
 import queue
-import shutil
 import signal
 import sys
 import threading
 import traceback
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
 from napari_unet.data import open_stack
+from napari_unet.data.excerpt import Excerpt
+from napari_unet.data.normalisation import Normalisation
+from napari_unet.data.npy import create_npy
 from napari_unet.errors import UNetError
 from napari_unet.events import Event, Failed, PatchesDrawn, PredictionFinished, Ready
 
@@ -124,59 +124,58 @@ def preview(request: Request, stop: Stop) -> Iterator[Event]:
 def predict(request: Request, stop: Stop) -> Iterator[Event]:
     """Predict into .npy files; yields the events of the prediction.
 
-    The last event is `PredictionFinished` only if it was not stopped: the files are
-    complete then.
+    The files are there, empty, from the first event on, and fill with each further
+    one. The last event is `PredictionFinished` only if it was not stopped: the files
+    are complete then.
     """
     from napari_unet.config import PredictionConfig
     from napari_unet.model import Model
     from napari_unet.prediction.attention import predict_attention
     from napari_unet.prediction.engine import prepare
-    from napari_unet.prediction.results import list_results
+    from napari_unet.prediction.results import check_probabilities
     from napari_unet.prediction.sinks import ResultSink
     from napari_unet.prediction.stores import ArrayStore
 
     model = Model.load(request["model"])
     stack = _stack(request)
     config = PredictionConfig.from_dict(request.get("options", {}))
-    wanted = bool(request.get("probabilities")), bool(request.get("objects"))
-    names = list_results(model, config, (True, *wanted))
-    names = [name for name in names if name == "prediction" or request.get(name)]
-    work = prepare(model, stack, config)
-    store = ArrayStore(_files(request, names, work))
-    sink = ResultSink(work, config, names, store)
+    region, measured = request.get("region"), request.get("normalisation")
+    normalise = measured and Normalisation.from_dict(measured)
+    paths = request["results"]
+    check_probabilities(model, wanted="probabilities" in paths)
+    work = prepare(model, stack, config, region, normalise=normalise)
+    files = _files(work, paths)
+    names = [name for name in paths if name != "attention"]
+    sink = ResultSink(work, config, names, ArrayStore(files))
     try:
         for event in work.events(
             sink.put, probabilities=sink.needs_probabilities, should_stop=stop
         ):
+            if isinstance(event, PredictionFinished) and "attention" in paths:
+                maps = predict_attention(
+                    model, stack, region=work.region, normalise=work.normalise
+                )
+                files["attention"][:] = maps.reshape(files["attention"].shape)
             if isinstance(event, PredictionFinished):
                 sink.join()
-                store.arrays = {}  # closes the files, all written
-                if maps := request.get("attention"):
-                    np.save(maps, predict_attention(model, stack))
-                event = PredictionFinished(
-                    **{
-                        "prediction" if model.regresses else "labels": request["labels"]
-                    },
-                    probabilities=request.get("probabilities"),
-                    objects=request.get("objects"),
-                    attention=maps,
-                )
             yield event
+        sink.join()  # when it was stopped, too, all that is done is kept
     finally:
         sink.close()
 
 
-def _files(
-    request: Request, names: list[str], work: Prediction
-) -> dict[str, np.memmap]:
-    """Open the files of the results that are wanted."""
-    from napari_unet.prediction.results import lay_out
+def _files(work: Prediction, paths: dict[str, str]) -> dict[str, np.memmap]:
+    """Open the files of the results; labels are whole numbers whatever the mask is."""
+    from napari_unet.networks.attention import count_gates
+    from napari_unet.prediction.results import as_ngff, lay_out
 
     files = {}
-    for name in names:
-        layout = lay_out(name, work.model, work.stack, work.region)
-        path = request["labels" if name == "prediction" else name]
-        files[name] = _create(path, layout.dtype, layout.shape)
+    for name, path in paths.items():
+        layout = as_ngff(
+            name, lay_out(name, work.model, work.stack, work.region), work.model
+        )
+        gates = [count_gates(work.model.network)] if name == "attention" else []
+        files[name] = create_npy(path, layout.dtype, (*gates, *layout.shape))
     return files
 
 
@@ -236,53 +235,17 @@ def _pair(request: Request) -> tuple[Stack, Stack]:
 
 
 def _stack(request: Request) -> Stack:
-    """Open the image under the name the user knows it by."""
+    """Open the image, or what is given of it, under the name the user knows it by."""
+    stack = open_stack(request["image"], axes=request.get("axes"))
+    if excerpt := request.get("excerpt"):
+        stack = replace(stack, pixels=Excerpt(stack.pixels, **excerpt))
     return replace(
-        open_stack(request["image"], axes=request.get("axes")),
+        stack,
         pixel_size=request.get("pixel_size", {}),
         unit=request.get("unit"),
         name=request.get("name", ""),
         source=None,
     )
-
-
-def _create(path: str, dtype: str, shape: tuple[int, ...]) -> np.memmap:
-    """Map a new .npy file, whose room on the disk is certain.
-
-    Writing to a mapped file on a full disk would kill the process.
-
-    Raises
-    ------
-    UNetError
-        If there is not enough room.
-    """
-    kind = np.dtype(dtype)
-    size = math.prod(shape) * kind.itemsize
-    header = {"descr": kind.str, "fortran_order": False, "shape": shape}
-    try:
-        with Path(path).open("wb") as file:
-            np.lib.format.write_array_header_1_0(file, header)
-            _reserve(file, file.tell() + size)
-    except OSError as error:
-        raise UNetError(
-            f"The result needs {size / 1e9:.2f} GB in {Path(path).parent}, which could "
-            f"not be had ({error.strerror}). Make room on that disk, and predict again."
-        ) from error
-    return np.lib.format.open_memmap(path, "r+")
-
-
-def _reserve(file: BinaryIO, size: int) -> None:
-    """Give a file `size` bytes on the disk, or raise `OSError` if they are not free."""
-    if hasattr(os, "posix_fallocate"):
-        try:
-            os.posix_fallocate(file.fileno(), 0, size)
-            return
-        except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
-                raise
-    if shutil.disk_usage(Path(file.name).parent).free < size:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    file.truncate(size)
 
 
 def _unexpected(error: Exception) -> Failed:

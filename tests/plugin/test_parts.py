@@ -19,7 +19,7 @@ from superqt.utils import qimage_to_array
 
 from napari_unet.config import NETWORKS, PredictionConfig, TrainingConfig, options
 from napari_unet.data import Classes, Stack
-from napari_unet.events import PatchesDrawn, PredictionFinished
+from napari_unet.events import PatchesDrawn
 from napari_unet.plugin import pixels, runs
 from napari_unet.plugin.fields import BudgetField, FolderField, clock
 from napari_unet.plugin.forms import OptionsForm
@@ -217,53 +217,61 @@ def test_copying_stops_when_cancelled(tmp_path: Path) -> None:
     assert lazy.reads == []
 
 
+INFO = {"classes": {"names": ["membrane", "cell"]}}
+
+
 def test_results_become_layers_in_the_axes_of_the_image(tmp_path: Path) -> None:
     labels = np.arange(2 * 3 * 4, dtype=np.uint16).reshape(2, 3, 4)  # Z, Y, X
-    np.save(tmp_path / "l.npy", labels)
-    np.save(tmp_path / "p.npy", np.stack([labels, labels + 1], axis=1).astype("f4"))
+    shares = np.stack([labels, labels + 1], axis=1).astype(np.float32)
+    files = {}
+    found = {"labels": labels, "probabilities": shares, "uncertainty": labels / 24}
+    for name, each in found.items():
+        files[name] = str(tmp_path / f"{name}.npy")
+        np.save(files[name], each)
     target = Target("tissue", "YZX", {"scale": [1, 2, 3]})
-    layers = result_layers(
-        target,
-        Classes((0, 255), ("membrane", "cell")),
-        "m",
-        PredictionFinished(str(tmp_path / "l.npy"), str(tmp_path / "p.npy")),
-    )
-    assert [kind for _, _, kind in layers] == ["image", "image", "labels"]
-    names = [meta["name"] for _, meta, _ in layers]
-    assert names == ["tissue P(membrane)", "tissue P(cell)", "tissue prediction"]
+    layers = result_layers(target, INFO, "m", files)
+    assert [kind for _, _, kind in layers] == ["image", "image", "image", "labels"]
+    names = ["P(membrane)", "P(cell)", "uncertainty", "prediction"]
+    assert [meta["name"] for _, meta, _ in layers] == [f"tissue {n}" for n in names]
     assert all(meta["scale"] == [1, 2, 3] for _, meta, _ in layers)
-    np.testing.assert_array_equal(layers[2][0], labels.transpose(1, 0, 2))
+    np.testing.assert_array_equal(layers[3][0], labels.transpose(1, 0, 2))
     np.testing.assert_array_equal(layers[1][0], labels.transpose(1, 0, 2) + 1)
-    assert layers[2][0].dtype == np.uint16
+    assert layers[3][0].dtype == np.uint16
+
+
+def test_results_are_those_of_the_file_at_any_time(tmp_path: Path) -> None:
+    np.save(tmp_path / "l.npy", np.zeros((2, 3), np.uint8))
+    files = {"labels": str(tmp_path / "l.npy")}
+    ((data, _, _),) = result_layers(Target("a", "YX", {}), INFO, "m", files)
+    writer = np.lib.format.open_memmap(tmp_path / "l.npy", "r+")
+    writer[1, 2] = 255
+    assert data.tolist() == [[0, 0, 0], [0, 0, 255]]
+    data[0, 0] = 7  # painted by the user
+    assert writer[0, 0] == 7
+    pixels.remove(tmp_path)
+    assert data.tolist() == [[7, 0, 0], [0, 0, 255]]
 
 
 def test_predicted_values_become_an_image(tmp_path: Path) -> None:
     values = np.linspace(-1, 1, 24, dtype=np.float32).reshape(2, 3, 4)  # Z, Y, X
     np.save(tmp_path / "l.npy", values)
     target = Target("tissue", "YZX", {"scale": [1, 2, 3]})
-    finished = PredictionFinished(prediction=str(tmp_path / "l.npy"))
-    ((data, meta, kind),) = result_layers(target, None, "m", finished)
+    info = {"classes": None, "scale": {"mean": 5.0, "deviation": 1.5}}
+    files = {"prediction": str(tmp_path / "l.npy")}
+    ((data, meta, kind),) = result_layers(target, info, "m", files)
     assert (kind, meta["name"], meta["scale"]) == (
         "image",
         "tissue prediction",
         [1, 2, 3],
     )
+    assert meta["contrast_limits"] == (2, 8)
     assert data.dtype == np.float32
     np.testing.assert_array_equal(data, values.transpose(1, 0, 2))
 
 
-def test_float_labels_become_whole_numbers(tmp_path: Path) -> None:
+def test_float_labels_become_whole_numbers() -> None:
     from napari.layers import Labels
 
-    np.save(tmp_path / "l.npy", np.array([[0, 255], [255, 0]], np.float32))
-    target = Target("tissue", "YX", {})
-    ((data, meta, _),) = result_layers(
-        target,
-        Classes((0, 255), dtype="float32"),
-        "m",
-        PredictionFinished(str(tmp_path / "l.npy")),
-    )
-    assert Labels(data, **meta).data.tolist() == [[0, 255], [255, 0]]
     stack = Stack(np.array([[0, 1.0]]), "YX")
     data, meta, _ = layer_from_stack(stack, "labels")
     assert Labels(data, **meta).data.tolist() == [[0, 1]]
@@ -283,7 +291,7 @@ def test_only_the_time_and_what_was_changed_is_sent_to_a_run() -> None:
 def test_a_full_disk_is_said_with_a_way_out(
     tmp_path: Path, qtbot: QtBot, do: str
 ) -> None:
-    job = PixelJob(WorkerClient(), {"do": do}, {}, tmp_path / "pixels")
+    job = PixelJob(WorkerClient(), {"do": do}, lambda _: {}, tmp_path / "pixels")
     said: list[str] = []
     job.failed.connect(said.append)
     job._on_unwritten(OSError("No space left on device"))

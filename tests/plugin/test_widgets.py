@@ -10,9 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from by_hand import (
+    PLUGIN,
+    WAIT,
+    add_tissue,
+    click,
+    idle,
+    notes,
+    open_widget,
+    run_to_the_end,
+)
 from napari.layers import Image
 from napari.utils.notifications import notification_manager
-from qtpy.QtCore import Qt
 
 from napari_unet.config import TrainingConfig
 from napari_unet.data import open_stack, synthetic_em, write_stack
@@ -28,43 +37,16 @@ if TYPE_CHECKING:
     from napari_unet.plugin.predict import PredictWidget
     from napari_unet.plugin.train import TrainWidget
 
-PLUGIN = "napari-unet-lab"
-WAIT = 300_000
 SMALL = {"depth": 1, "width": 8, "patch_size": 64, "batch_size": 2}
-
-
-def open_widget(viewer: Viewer, name: str) -> Any:
-    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, name)
-    return widget
-
-
-def click(qtbot: QtBot, button: Any) -> None:
-    assert button.isEnabled(), f"{button.text()} cannot be pressed"
-    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
 
 
 def set_options(widget: TrainWidget, **values: Any) -> None:
     widget.advanced.enter(values)
 
 
-def add_tissue(viewer: Viewer, name: str = "tissue") -> None:
-    image, labels = synthetic_em(4, 96)
-    facts = {"scale": (50, 4, 4), "units": ("nm",) * 3}
-    viewer.add_image(np.asarray(image), name=name, translate=(50, 8, 12), **facts)
-    viewer.add_labels(np.asarray(labels), name="truth", translate=(50, 8, 12), **facts)
-
-
 def begin(qtbot: QtBot, widget: TrainWidget) -> None:
     click(qtbot, widget.train_button)
     qtbot.waitUntil(lambda: "step" in widget.progress.words.text(), timeout=WAIT)
-
-
-def idle(widget: Any) -> Callable[[], bool]:
-    return lambda: widget._job is None
-
-
-def notes() -> list[str]:
-    return [str(each.message) for each in notification_manager.records]
 
 
 @pytest.fixture(autouse=True)
@@ -479,36 +461,6 @@ def test_a_model_that_is_gone_or_does_not_fit_is_explained(
     assert str(folder) in notes()[-1]
 
 
-def test_cancelling_a_prediction_adds_nothing(
-    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, fake_worker: object
-) -> None:
-    from napari_unet.events import PredictionFinished
-
-    viewer = make_napari_viewer()
-    add_tissue(viewer)
-    predict = open_widget(viewer, "Predict")
-    predict._make_job = lambda: make_slow_job(viewer)
-    click(qtbot, predict.predict_button)
-    qtbot.waitUntil(lambda: session_of(viewer).worker.busy, timeout=WAIT)
-    click(qtbot, predict.cancel_button)
-    predict._on_event(PredictionFinished("labels.npy"))  # too late to count
-    qtbot.waitUntil(idle(predict), timeout=WAIT)
-    assert [layer.name for layer in viewer.layers] == ["tissue", "truth"]
-    assert predict.predict_button.isEnabled()
-    assert "Cancelled" in predict.status.text()
-
-
-def make_slow_job(viewer: Viewer) -> Any:
-    import tempfile
-    from pathlib import Path
-
-    from napari_unet.plugin.pixel_job import PixelJob
-
-    folder = Path(tempfile.mkdtemp())
-    request = {"do": "predict", "run": str(folder), "name": ""}
-    return PixelJob(session_of(viewer).worker, request, {}, folder)
-
-
 def test_classes_follow_the_brush_and_the_meaning_of_zero(
     make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, fake_worker: object
 ) -> None:
@@ -543,33 +495,6 @@ def test_the_meaning_of_zero_can_be_taken_back(
     viewer.layers[0].data = np.repeat([[1, 2]], 8, axis=0).astype(np.uint8)
     qtbot.waitUntil(lambda: train.classes.values == (1, 2), timeout=WAIT)
     assert not train.zero.isEnabled()
-
-
-def test_a_prediction_names_the_model_it_was_made_with(
-    make_napari_viewer: Callable[..., Viewer],
-    fake_worker: object,
-    runs_folder: Path,
-    tmp_path: Path,
-) -> None:
-    from napari_unet import Model
-    from napari_unet.config import NetworkConfig
-    from napari_unet.data import Classes
-    from napari_unet.events import PredictionFinished
-    from napari_unet.networks import build_network
-    from napari_unet.plugin.choices import MODEL_KEY
-
-    config = NetworkConfig(depth=1, width=4)
-    model = Model(build_network(config), config, Classes((0, 255)))
-    model.save(runs_folder / "first" / "model.safetensors")
-    viewer = make_napari_viewer()
-    add_tissue(viewer)
-    predict = open_widget(viewer, "Predict")
-    predict._make_job()
-    predict.model.refresh(tmp_path / "second")
-    np.save(tmp_path / "labels.npy", np.zeros((4, 96, 96), np.uint8))
-    predict._add_layers(PredictionFinished(str(tmp_path / "labels.npy")))
-    kept = viewer.layers[-1].metadata[MODEL_KEY]
-    assert kept == str(runs_folder / "first")
 
 
 def test_layers_are_chosen_by_themselves_and_the_choice_is_kept(
@@ -611,11 +536,6 @@ def test_regression_learns_from_images_too(
     train.advanced.enter({"task": "classes"})
     assert train.labels.layer.name == "truth"
     assert not train.classes.isHidden()
-
-
-def run_to_the_end(qtbot: QtBot, widget: Any, button: Any) -> None:
-    click(qtbot, button)
-    qtbot.waitUntil(idle(widget), timeout=WAIT)
 
 
 def add_cells(viewer: Viewer) -> None:
@@ -699,49 +619,6 @@ def test_a_preview_shows_patches_and_their_labels(
     set_options(train, patch_size=63)
     run_to_the_end(qtbot, train, train.preview_button)
     assert "patch_size is 63" in notes()[-1]
-
-
-def test_attention_is_shown_of_a_network_that_has_it(
-    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, runs_folder: Path
-) -> None:
-    import torch
-
-    from napari_unet import Model
-    from napari_unet.config import NetworkConfig
-    from napari_unet.data import Classes
-    from napari_unet.networks import build_network
-
-    torch.manual_seed(0)
-    for name in ("unet-attention", "unet"):
-        config = NetworkConfig(depth=2, width=4, name=name)
-        model = Model(build_network(config), config, Classes((0, 255)))
-        model.save(runs_folder / name / "model.safetensors")
-    viewer = make_napari_viewer()
-    add_tissue(viewer)
-    predict = open_widget(viewer, "Predict")
-    predict.model.choose(runs_folder / "unet")
-    assert predict.attention.isHidden()
-    predict.model.choose(runs_folder / "unet-attention")
-    assert not predict.attention.isHidden()
-    predict.attention.setChecked(True)
-    run_to_the_end(qtbot, predict, predict.predict_button)
-    maps = [viewer.layers[f"tissue attention {gate}"] for gate in (1, 2)]
-    for each in maps:
-        assert each.data.shape == (4, 96, 96)
-        assert 0 < each.data.min() < each.data.max() < 1
-        assert each.scale.tolist() == [50, 4, 4]
-
-
-def test_what_one_should_know_of_a_prediction_is_a_warning(
-    make_napari_viewer: Callable[..., Viewer], fake_worker: object
-) -> None:
-    from napari_unet.events import PredictionStarted
-
-    predict = open_widget(make_napari_viewer(), "Predict")
-    remark = "Seams may show."
-    predict._on_event(PredictionStarted(4, 1, [64, 64], "cpu", "fp32", [remark]))
-    (note,) = notification_manager.records
-    assert (str(note.message), str(note.severity)) == (remark, "warning")
 
 
 def test_a_time_is_not_asked_for_where_steps_are_given(

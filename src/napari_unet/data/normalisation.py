@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from napari_unet.data.stack import Stack
 
@@ -52,6 +52,15 @@ class Normalisation:
         if section.dtype.kind == "f":
             np.nan_to_num(normal, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
         return normal.astype(np.float32, copy=False)
+
+    def to_dict(self) -> dict[str, list[float]]:
+        """Return plain numbers, one per channel, that JSON can hold."""
+        return {n: getattr(self, n).ravel().tolist() for n in ("mean", "deviation")}
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Sequence[float]]) -> Self:
+        """Build it from `to_dict`'s result."""
+        return cls(*(_column(np.array(stored[n])) for n in ("mean", "deviation")))
 
 
 @_overflow_is_fine

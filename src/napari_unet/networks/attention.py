@@ -72,6 +72,11 @@ class AttentionGate(nn.Module):
         return enlarged
 
 
+def count_gates(network: nn.Module) -> int:
+    """Return how many attention gates a network has."""
+    return sum(isinstance(each, AttentionGate) for each in network.modules())
+
+
 def attention_maps(network: nn.Module, image: torch.Tensor) -> list[torch.Tensor]:
     """Return where an `AttentionUNet` looks.
 

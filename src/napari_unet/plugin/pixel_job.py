@@ -1,4 +1,4 @@
-"""A job of the worker with its pixels: written before it, removed after it."""
+"""A job of the worker with its pixels: prepared before it, removed after it."""
 
 from __future__ import annotations
 
@@ -8,27 +8,28 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QThreadPool, Signal
 from superqt.utils import create_worker
 
-from napari_unet.plugin.pixels import remove, write_pixels
+from napari_unet.plugin.pixels import remove
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from napari_unet.data import Stack
     from napari_unet.plugin.worker_client import Job, WorkerClient
 
 _PATIENCE = 2000  # milliseconds
 
 
 class PixelJob(QObject):
-    """Writes pixels in a background thread, then has the worker use them.
+    """Prepares pixels in a background thread, then has the worker use them.
 
     Parameters
     ----------
     worker : WorkerClient
     request : dict
         In the words of the worker's protocol.
-    pixels : dict of Path to Stack
-        What to write where before the worker starts.
+    prepare : callable
+        Called in the thread, with what tells that the job is cancelled; returns what
+        is to be added to the request, or None if it was cancelled.
     folder : Path
         Removed with all it holds when the job has ended.
     """
@@ -42,13 +43,13 @@ class PixelJob(QObject):
         self,
         worker: WorkerClient,
         request: dict[str, Any],
-        pixels: dict[Path, Stack],
+        prepare: Callable[[threading.Event], dict[str, Any] | None],
         folder: Path,
     ) -> None:
         super().__init__(worker)
         self._worker = worker
         self._request = request
-        self._pixels = pixels
+        self._prepare = prepare
         self._folder = folder
         self._cancelled = threading.Event()
         self._job: Job | None = None
@@ -56,12 +57,11 @@ class PixelJob(QObject):
     def start(self) -> None:
         """Begin; `ended` will be the last signal."""
         create_worker(
-            write_pixels,
-            self._pixels,
+            self._prepare,
             self._cancelled,
             _connect={"returned": self._submit, "errored": self._on_unwritten},
         )
-        self._pixels = {}
+        del self._prepare  # and the pixels it knows
 
     def stop(self) -> None:
         """Stop as soon as it can be done without loss; `ended` follows."""
@@ -75,11 +75,11 @@ class PixelJob(QObject):
         QThreadPool.globalInstance().waitForDone(_PATIENCE)
         remove(self._folder)
 
-    def _submit(self, written: bool) -> None:
-        if not written or self._cancelled.is_set():
+    def _submit(self, prepared: dict[str, Any] | None) -> None:
+        if prepared is None or self._cancelled.is_set():
             self._end()
             return
-        self._job = job = self._worker.submit(self._request)
+        self._job = job = self._worker.submit({**self._request, **prepared})
         job.reported.connect(self.reported)
         job.failed.connect(self.failed)
         job.died.connect(self.died)

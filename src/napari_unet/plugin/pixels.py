@@ -22,6 +22,7 @@ import psutil
 from napari_unet.errors import UNetError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from threading import Event
 
     from napari_unet.data import Stack
@@ -70,22 +71,30 @@ def write_pixels(stacks: dict[Path, Stack], cancelled: Event) -> bool:
     OSError
         If the disk is full or the folder cannot be written to.
     """
-    return all(_write(path, stack, cancelled) for path, stack in stacks.items())
+    return all(write_part(path, stack, cancelled) for path, stack in stacks.items())
 
 
-def _write(path: Path, stack: Stack, cancelled: Event) -> bool:
+def write_part(
+    path: Path,
+    stack: Stack,
+    cancelled: Event,
+    bounds: Sequence[tuple[int, int]] | None = None,
+) -> bool:
+    """Write the pixels within bounds along each axis of a stack; see `write_pixels`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     dtype = stack.dtype.newbyteorder("=")
-    header = {"descr": dtype.str, "fortran_order": False, "shape": stack.shape}
-    length, *rest = stack.shape
-    step = max(1, _CHUNK // max(1, math.prod(rest) * dtype.itemsize))
+    (first, last), *rest = bounds or [(0, length) for length in stack.shape]
+    inner = [stop - start for start, stop in rest]
+    shape = (last - first, *inner)
+    header = {"descr": dtype.str, "fortran_order": False, "shape": shape}
+    step = max(1, _CHUNK // max(1, math.prod(inner) * dtype.itemsize))
     # Written, not memory-mapped: a full disk would kill a process that maps.
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
-        for start in range(0, length, step):
+        for start in range(first, last, step):
             if cancelled.is_set():
                 return False
-            part = (slice(start, start + step), *(slice(None) for _ in rest))
+            part = (slice(start, min(start + step, last)), *(slice(*b) for b in rest))
             file.write(np.ascontiguousarray(stack.pixels[part], dtype).data)
     return True
 
@@ -102,10 +111,10 @@ def describe(stack: Stack, path: Path) -> dict[str, Any]:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder of pixels that nobody needs any more."""
-    if not folder.exists():
-        return
-    try:
-        shutil.rmtree(folder)
-    except OSError as error:  # Windows keeps files that the worker still has open
-        _LOG.warning("%s could not be removed: %s", folder, error)
+    """Remove a folder of pixels that nobody needs any more.
+
+    What a layer shows of it stays there as long as the layer.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():  # Windows keeps files that are still open
+        _LOG.warning("%s could not be removed.", folder)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
@@ -11,30 +9,31 @@ from napari.utils.notifications import show_error, show_warning
 from qtpy.QtWidgets import QGroupBox, QHBoxLayout
 
 from napari_unet.config import PredictionConfig, options
-from napari_unet.data import Classes
 from napari_unet.errors import ModelError, UNetError
 from napari_unet.events import Event, PredictionFinished, PredictionStarted, TilesDone
-from napari_unet.model import find_model, read_info
-from napari_unet.plugin import pixels
+from napari_unet.model import read_info
 from napari_unet.plugin.choices import LayerChoice
 from napari_unet.plugin.fields import (
     ProgressLine,
     at_top,
     button,
+    choice,
     column_of,
     form_in,
     paragraph,
     tick,
 )
+from napari_unet.plugin.filling import FillingLayers
 from napari_unet.plugin.forms import OptionsForm
-from napari_unet.plugin.layers import stack_from_layer
 from napari_unet.plugin.models import ModelChoice, describe, has_objects
-from napari_unet.plugin.pixel_job import PixelJob
-from napari_unet.plugin.results import Target, result_layers
+from napari_unet.plugin.predict_job import Prediction, order_prediction
 from napari_unet.plugin.session import DockedWidget
+from napari_unet.plugin.where import BOXES
 
 if TYPE_CHECKING:
     import napari
+
+    from napari_unet.plugin.pixel_job import PixelJob
 
 
 class PredictWidget(DockedWidget):
@@ -49,8 +48,8 @@ class PredictWidget(DockedWidget):
         super().__init__(napari_viewer)
         self._viewer = napari_viewer
         self._job: PixelJob | None = None
-        self._target: Target | None = None
-        self._model = ""  # the one at work; another may be chosen in the meantime
+        self._cut_short = ""  # why the prediction ends before it is complete
+        self._tiles = (0, 0)  # done, of all
         self._make_fields()
         layout = self.column()
         layout.addWidget(self._data_box())
@@ -71,6 +70,11 @@ class PredictWidget(DockedWidget):
     def _make_fields(self) -> None:
         self.image = LayerChoice(self._viewer, Image, "open an image first")
         self.model = ModelChoice()
+        self.where = choice(
+            {each: each for each in ("whole image", *BOXES)},
+            "What to predict; it is the same as in the whole image, whose "
+            "surroundings it sees.",
+        )
         self.about = paragraph()
         self.probabilities = tick("also probabilities", "An image for each class.")
         self.objects = tick("also objects", "Labels with a number for each object.")
@@ -82,7 +86,7 @@ class PredictWidget(DockedWidget):
         }
         self.advanced = OptionsForm(options(PredictionConfig))
         self.predict_button = button("Predict", "Label every pixel of the image.")
-        self.cancel_button = button("Cancel", "Stop, and add nothing.")
+        self.cancel_button = button("Cancel", "Stop, and keep what is done.")
         self.progress = ProgressLine()
         self.status = paragraph()
 
@@ -92,6 +96,7 @@ class PredictWidget(DockedWidget):
         form.addRow("Image", self.image)
         form.addRow("Model", self.model)
         form.addRow(self.about)
+        form.addRow("Where", self.where)
         form.addRow(at_top("Result"), column_of(self._boxes.values()))
         form.addRow(self.advanced)
         return box
@@ -109,7 +114,8 @@ class PredictWidget(DockedWidget):
     def on_closed(self) -> None:
         """Stop the prediction when the dock is closed."""
         if self._job is not None:
-            self._job.stop()
+            self._on_cancel()
+            self._close_layers()  # nobody will hear of the end
 
     # -- what the user does --------------------------------------------------------
 
@@ -135,10 +141,14 @@ class PredictWidget(DockedWidget):
 
     def _on_predict(self) -> None:
         try:
-            self._job = job = self._make_job()
+            self._ordered = ordered = self._order()
         except UNetError as error:
             show_error(str(error))
             return
+        self._job = job = ordered.job
+        self._layers = FillingLayers(self._viewer, self)
+        self._cut_short = ""
+        self._tiles = (0, 0)
         self.progress.begin("Preparing the image …")
         self.status.setText("")
         job.reported.connect(self._on_event)
@@ -148,47 +158,26 @@ class PredictWidget(DockedWidget):
         self._update_buttons()
         self.session.start(job)
 
-    def _make_job(self) -> PixelJob:
-        layer, model = self.image.layer, self.model.path()
-        if layer is None:
-            raise UNetError(
-                "There is no image layer to predict. Open an image, or try File ▸ Open "
-                "Sample ▸ U-Net."
-            )
-        if model is None:
-            raise ModelError(
-                "There is no model to predict with. Train one in Plugins ▸ U-Net ▸ "
-                "Train, or choose a model file with the … button."
-            )
-        self.session.check_free()
-        self._model = str(model)
-        model = find_model(model)
-        classes = read_info(model)["classes"]
-        self._classes = None if classes is None else Classes.from_dict(classes)
-        stack = stack_from_layer(layer)
-        self._target = Target.of(layer, stack)
-        config = PredictionConfig.from_dict(self.advanced.values())
-        folder = Path(tempfile.mkdtemp(prefix="napari-unet-"))
-        wanted = {
-            name: str(folder / f"{name}.npy")
+    def _order(self) -> Prediction:
+        wanted = [
+            name
             for name, box in self._boxes.items()
             if box.isChecked() and not box.isHidden()
-        }
-        request = {
-            "do": "predict",
-            **pixels.describe(stack, folder / "image.npy"),
-            "model": str(model),
-            "labels": str(folder / "labels.npy"),
-            **wanted,
-            "options": config.to_dict(),
-        }
-        files = {folder / "image.npy": stack}
-        return PixelJob(self.session.worker, request, files, folder)
+        ]
+        return order_prediction(
+            self._viewer,
+            self.session,
+            self.image.layer,
+            self.model.path(),
+            self.where.currentText(),
+            wanted,
+            self.advanced.values(),
+        )
 
     def _on_cancel(self) -> None:
         if self._job is not None:
+            self._cut_short = "Cancelled"
             self.cancel_button.setEnabled(False)
-            self.status.setText("Cancelled; nothing was added.")
             self._job.stop()
 
     # -- what the worker reports ---------------------------------------------------
@@ -198,27 +187,36 @@ class PredictWidget(DockedWidget):
             self.progress.begin(f"{event.sections} sections, {event.tiles} tiles")
             for remark in event.remarks:
                 show_warning(remark)
+            self._layers.add(self._ordered.layers())
         elif isinstance(event, TilesDone):
+            self._tiles = event.done, event.total
             words = f"{event.done} of {event.total} tiles"
             self.progress.show_share(event.done / event.total, None, words)
-        elif isinstance(event, PredictionFinished) and self.cancel_button.isEnabled():
-            self._add_layers(event)
-
-    def _add_layers(self, event: PredictionFinished) -> None:
-        assert self._target is not None
-        layers = result_layers(self._target, self._classes, self._model, event)
-        for data, meta, kind in layers:
-            getattr(self._viewer, f"add_{kind}")(data, **meta)
-        self.status.setText(f"Added the layer {layers[-1][1]['name']!r}.")
+            self._layers.touch()
+        elif isinstance(event, PredictionFinished):
+            self._cut_short = ""  # it came too late for that
 
     def _on_failed(self, message: str) -> None:
-        self.status.setText(message)
+        self._cut_short = message
         show_error(message)
 
     def _on_ended(self) -> None:
         self._job = None
+        self._close_layers()
         self.progress.end()
         self._update_buttons()
+
+    def _close_layers(self) -> None:
+        """Say of the layers what they hold."""
+        name = self._layers.end("partial" if self._cut_short else "")
+        if not self._cut_short:
+            self.status.setText(f"Added the layer {name!r}." if name else "")
+            return
+        rest = "Nothing was added."
+        if name:
+            done, total = self._tiles
+            rest = f"{done} of {total} tiles are done and kept in the layer {name!r}."
+        self.status.setText(f"{self._cut_short.rstrip('.')}. {rest}")
 
     def _update_buttons(self) -> None:
         running = self._job is not None

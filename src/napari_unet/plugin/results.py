@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.plugin.choices import MODEL_KEY
-from napari_unet.plugin.layers import label_values, placement
+from napari_unet.plugin.layers import placement
+from napari_unet.plugin.where import start_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from napari.layers import Layer
     from numpy.typing import NDArray
 
-    from napari_unet.data import Classes, Stack
-    from napari_unet.events import PredictionFinished
+    from napari_unet.data import Stack
+    from napari_unet.data.region import Region
 
     LayerData = tuple[Any, dict[str, Any], str]
 
@@ -25,11 +28,12 @@ _HIDDEN = {"contrast_limits": (0, 1), "blending": "additive", "visible": False}
 
 @dataclass(frozen=True)
 class Target:
-    """The image that is predicted, as it was when the work began.
+    """What is predicted, as it was when the work began.
 
     Attributes
     ----------
     name : str
+        Of the image.
     axes : str
         Axes of its labels, in the order of its dimensions.
     place : dict
@@ -41,63 +45,84 @@ class Target:
     place: dict[str, Any]
 
     @classmethod
-    def of(cls, layer: Layer, stack: Stack) -> Target:
+    def of(cls, layer: Layer, stack: Stack, region: Region | None = None) -> Target:
         """Note what is needed of a layer, which may change or go during the work."""
-        return cls(layer.name, stack.section_axes, placement(layer))
+        start = start_of(region, layer, stack.axes)
+        kept = [start[i] for i in range(layer.ndim) if stack.axes[i] != "C"]
+        place = {**placement(layer), "translate": kept}
+        return cls(layer.name, stack.section_axes, place)
 
 
 def result_layers(
-    target: Target,
-    classes: Classes | None,
-    model: str,
-    finished: PredictionFinished,
+    target: Target, info: Mapping[str, Any], model: str, files: Mapping[str, str]
 ) -> list[LayerData]:
-    """Read a finished prediction into layers that lie on the image.
+    """Open the worker's files as layers that lie on the image, perhaps while it writes.
+
+    The files stay where they are, mapped into memory as far as they are looked at.
 
     Parameters
     ----------
     target : Target
-    classes : Classes or None
-        None where the model predicts values.
+    info : mapping
+        `napari_unet.model.read_info` of the model.
     model : str
         Path of the model, kept in the layers' metadata.
-    finished : PredictionFinished
-        With the worker's files: labels, objects or values (..., Y, X), probabilities
-        (..., classes, Y, X), and attention (gates, sections, Y, X).
+    files : mapping of str to str
+        Paths by what is in them: labels or, for regression, prediction, objects and
+        uncertainty (..., Y, X), probabilities (..., classes, Y, X), and attention
+        (gates, ..., Y, X).
 
     Returns
     -------
     list of layer data tuples
-        What there is of: images of where each gate looks, an image for each class, the
-        labels or an image of the values, the objects.
+        What there is of: images of where each gate looks, an image for each class,
+        that of the uncertainty, the labels or an image of the values, the objects.
     """
     place = {**target.place, "metadata": {MODEL_KEY: model}}
-    layers: list[LayerData] = []
-
-    def add(pixels: NDArray[Any], kind: str, what: str, **look: Any) -> None:
-        meta = {**place, "name": f"{target.name} {what}", **look}
-        layers.append((_in_order(pixels, target.axes), meta, kind))
-
-    main = np.load(finished.labels or finished.prediction or "")
-    if finished.attention:
-        for gate, maps in enumerate(np.load(finished.attention), start=1):
-            add(maps.reshape(main.shape), "image", f"attention {gate}", **_HIDDEN)
-    if finished.probabilities and classes is not None:
-        shares = np.load(finished.probabilities)
-        for index, name in enumerate(classes.names):
-            colour = _COLORMAPS[index % len(_COLORMAPS)]
-            look = {**_HIDDEN, "colormap": colour}
-            add(shares[..., index, :, :], "image", f"P({name})", **look)
-    if classes is None:
-        add(main, "image", "prediction")
-    else:
-        add(label_values(main), "labels", "prediction", opacity=0.5)
-    if finished.objects:
-        add(np.load(finished.objects), "labels", "objects", opacity=0.5)
+    layers = []
+    for name in sorted(files, key=_from_below):
+        pixels = np.lib.format.open_memmap(files[name], "r+")
+        for what, kind, part, look in _parts(name, pixels, info):
+            meta = {**place, "name": f"{target.name} {what}", **look}
+            layers.append((_in_order(part, target.axes), meta, kind))
     return layers
 
 
-def _in_order(pixels: np.ndarray, axes: str) -> np.ndarray:
+def _from_below(name: str) -> int:
+    """Say how far up in the list of layers a result belongs."""
+    order = ("attention", "probabilities", "uncertainty", "prediction", "labels")
+    return order.index(name) if name in order else len(order)
+
+
+def _parts(
+    name: str, pixels: NDArray[Any], info: Mapping[str, Any]
+) -> Iterator[tuple[str, str, NDArray[Any], dict[str, Any]]]:
+    """Yield name, kind, pixels and look of each layer that a file becomes."""
+    if name == "attention":
+        for gate, maps in enumerate(pixels, start=1):
+            yield f"attention {gate}", "image", maps, _HIDDEN
+    elif name == "probabilities":
+        for index, each in enumerate(info["classes"]["names"]):
+            colour = _COLORMAPS[index % len(_COLORMAPS)]
+            part = pixels[..., index, :, :]
+            yield f"P({each})", "image", part, {**_HIDDEN, "colormap": colour}
+    elif name == "objects":
+        yield "objects", "labels", pixels, {"opacity": 0.5}
+    elif name == "uncertainty":
+        yield name, "image", pixels, {**_HIDDEN, "colormap": "inferno"}
+    elif name == "labels":
+        yield "prediction", "labels", pixels, {"opacity": 0.5}
+    else:
+        yield name, "image", pixels, {"contrast_limits": _usual(info["scale"])}
+
+
+def _usual(scale: Mapping[str, Any]) -> tuple[float, float]:
+    """Return between which values most predictions of a regression lie."""
+    spread = 2 * scale["deviation"]
+    return scale["mean"] - spread, scale["mean"] + spread
+
+
+def _in_order(pixels: NDArray[Any], axes: str) -> NDArray[Any]:
     """Put the axes, of which the worker has Y and X last, in the image's order."""
     written = [axis for axis in axes if axis not in "YX"] + ["Y", "X"]
     return pixels.transpose([written.index(axis) for axis in axes])

@@ -14,6 +14,8 @@ from napari_unet.plugin.layers import mask_from_layer, stack_from_layer
 from napari_unet.plugin.pixel_job import PixelJob
 
 if TYPE_CHECKING:
+    from threading import Event
+
     from napari.layers import Image, Labels
 
     from napari_unet.plugin.worker_client import WorkerClient
@@ -107,6 +109,10 @@ def _job(
     more: dict[str, Any],
 ) -> PixelJob:
     files = {folder / "image.npy": image, folder / "labels.npy": labels}
+
+    def prepare(cancelled: Event) -> dict[str, Any] | None:
+        return {} if pixels.write_pixels(files, cancelled) else None
+
     request = {
         **pixels.describe(image, folder / "image.npy"),
         "labels": str(folder / "labels.npy"),
@@ -116,4 +122,4 @@ def _job(
         "options": options,
         **more,
     }
-    return PixelJob(worker, request, files, folder)
+    return PixelJob(worker, request, prepare, folder)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,11 +18,13 @@ from napari_unet.prediction.plan import plan_tiles
 from napari_unet.prediction.windows import WindowReader, list_frames
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
     from torch import nn
+
+    from napari_unet.data.region import Region
 
 
 def predict_attention(
@@ -29,6 +32,8 @@ def predict_attention(
     image: Stack | str | Path | ArrayLike,
     *,
     axes: str | None = None,
+    region: Region | None = None,
+    normalise: Callable[[NDArray[Any]], NDArray[np.float32]] | None = None,
 ) -> NDArray[np.float32]:
     """Return the coefficients of a network's attention gates (Oktay et al. 2018).
 
@@ -38,11 +43,16 @@ def predict_attention(
     ----------
     model, image, axes
         As for `napari_unet.predict`.
+    region : Region, optional
+        The part of the image that is wanted.
+    normalise : callable, optional
+        As measured before; by default the whole image is read for it.
 
     Returns
     -------
     ndarray of float32, shape (gates, sections, Y, X)
-        From 0 to 1, the deepest gate first; sections in the order of the stack.
+        From 0 to 1, the deepest gate first; sections of the region in the order of the
+        stack.
 
     Raises
     ------
@@ -67,27 +77,29 @@ def predict_attention(
     strides = measure_geometry(model.config).strides
     shape = stack.shape_seen(model.config.dims)
     (whole,) = (plan := plan_tiles(shape, strides, shape, 2**31, [0] * 3)).tiles
-    read = WindowReader(stack, measure_normalisation(stack), model.config, plan)
-    frames = list_frames(stack, model.config, find_region(stack))
+    normalise = normalise or measure_normalisation(stack)
+    read = WindowReader(stack, normalise, model.config, plan)
+    region = region or find_region(stack)
+    looped, box = region.shape[:-2], region.along("ZYX"[-len(shape) :])
+    numbers = np.arange(math.prod(looped)).reshape(looped)
     network = model.network.eval()
     found: NDArray[np.float32] | None = None
-    for frame, group in zip(
-        frames, stack.seen_together(model.config.dims), strict=True
-    ):
-        maps = _look(network, read(frame, whole), shape)
+    for frame in list_frames(stack, model.config, region):
+        maps = _look(network, read(frame, whole), box)
         if found is None:
-            shape = (len(maps), stack.n_sections, *stack.section_shape)
-            found = np.empty(shape, np.float32)
-        found[:, group] = maps
+            found = np.empty((len(maps), numbers.size, *maps.shape[-2:]), np.float32)
+        found[:, numbers[frame.place([slice(None)] * len(box))[:-2]].ravel()] = maps
     assert found is not None
     return found
 
 
 def _look(
-    network: nn.Module, pixels: NDArray[np.float32], shape: Sequence[int]
+    network: nn.Module,
+    pixels: NDArray[np.float32],
+    box: Sequence[tuple[int, int]],
 ) -> NDArray[np.float32]:
-    """Return the coefficients (gates, sections, Y, X) of one section or volume."""
+    """Return the coefficients (gates, sections, Y, X) in a box of what it sees."""
     gates = attention_maps(network, torch.from_numpy(pixels)[None])
-    inner = tuple(map(slice, shape))
+    inner = tuple(slice(*bounds) for bounds in box)
     maps = np.stack([gate[0].numpy()[inner] for gate in gates])
-    return maps.reshape(len(gates), -1, *shape[-2:])
+    return maps.reshape(len(gates), -1, *maps.shape[-2:])

@@ -1,0 +1,77 @@
+"""Layers that fill in while the worker predicts."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, QTimer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+    LayerData = tuple[Any, dict[str, Any], str]
+
+_PAUSE = 300  # milliseconds between two looks at what is new
+_REST = 10  # drawing a large section takes long: at most 1/10 of the time goes to it
+
+
+class FillingLayers(QObject):
+    """Layers of files that another process writes; they may be renamed or deleted.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+    parent : QObject
+    """
+
+    def __init__(self, viewer: ViewerModel, parent: QObject) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._layers: list[Layer] = []
+        self._timer = QTimer(self, singleShot=True)
+        self._timer.setInterval(_PAUSE)
+        self._timer.timeout.connect(self._show_new)
+
+    def add(self, layers: Iterable[LayerData]) -> None:
+        """Add layers to the viewer, above all others."""
+        for data, meta, kind in layers:
+            self._layers.append(getattr(self._viewer, f"add_{kind}")(data, **meta))
+
+    def touch(self) -> None:
+        """Show what has come in soon, not more often than the window can bear."""
+        if not self._timer.isActive():
+            self._timer.start()
+
+    def end(self, remark: str = "") -> str:
+        """Show all there is for good, and add a remark to the layers' names.
+
+        Returns
+        -------
+        str
+            What the main layer is called now; empty if none is left.
+        """
+        self._timer.stop()
+        present, self._layers = self._present(), []
+        for layer in present:
+            if remark:
+                layer.name = f"{layer.name} ({remark})"
+            layer.refresh(extent=False)
+        return present[-1].name if present else ""
+
+    def _show_new(self) -> None:
+        """Draw the visible slice of the visible layers again; no other pixel is read.
+
+        Thumbnails wait for the end.
+        """
+        begun = time.perf_counter()
+        for layer in self._present():
+            layer.refresh(thumbnail=False, highlight=False, extent=False)
+        taken = 1000 * (time.perf_counter() - begun)
+        self._timer.setInterval(max(_PAUSE, round(_REST * taken)))
+
+    def _present(self) -> list[Layer]:
+        return [layer for layer in self._layers if layer in self._viewer.layers]
