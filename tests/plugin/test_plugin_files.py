@@ -10,11 +10,15 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 from napari.utils.notifications import notification_manager
 
-from napari_unet.data import open_stack, write_stack
+from napari_unet.config import NetworkConfig
+from napari_unet.data import Classes, Stack, open_stack, write_stack
 from napari_unet.errors import StackFormatError
+from napari_unet.model import Model
+from napari_unet.networks import build_network
 from napari_unet.plugin.layers import mask_from_layer
 from napari_unet.plugin.reader import get_reader
 from napari_unet.plugin.writer import write
+from napari_unet.prediction.to_files import predict_to_files
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -173,6 +177,22 @@ def test_labels_in_zarr_open_as_labels_by_their_path(tmp_path: Path) -> None:
     assert reader is not None
     ((_, _, kind),) = reader(str(path))
     assert kind == "labels"
+
+
+@pytest.mark.parametrize("probabilities", [False, True])
+def test_a_predicted_store_opens_as_what_it_holds(
+    tmp_path: Path, probabilities: bool
+) -> None:
+    config = NetworkConfig(depth=1, width=2)
+    model = Model(build_network(config).eval(), config, Classes((0, 255), ("0", "255")))
+    stack = Stack(np.zeros((2, 24, 24), np.uint8), "ZYX", name="a")
+    path = tmp_path / "a.zarr"
+    for _ in predict_to_files(model, stack, path, probabilities=probabilities):
+        pass
+    reader = get_reader(str(path))
+    assert reader is not None
+    kinds = ["image", "labels"] if probabilities else ["labels"]
+    assert [kind for _, _, kind in reader(str(path))] == kinds
 
 
 def test_what_is_no_single_file_is_left_to_others(tmp_path: Path) -> None:

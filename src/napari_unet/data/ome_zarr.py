@@ -88,6 +88,17 @@ def list_labels(path: Path) -> list[Path]:
     return [path / "labels" / str(name) for name in names]
 
 
+def holds_labels(path: Path) -> bool:
+    """Whether the pixels of a group or array are labels, by its place or metadata."""
+    if "labels" in path.absolute().parts[-3:-1]:
+        return True
+    attributes = _attributes(_open(path))
+    facts = _multiscales(attributes, path)
+    return "image-label" in attributes or (
+        facts is not None and all(each.startswith("labels/") for each in facts.levels)
+    )
+
+
 def _open(path: Path) -> Any:
     import zarr
 

@@ -9,7 +9,7 @@ from napari.utils.notifications import show_warning
 
 from napari_unet.data import open_stack
 from napari_unet.data.lazy import is_zarr
-from napari_unet.data.ome_zarr import list_labels, open_levels
+from napari_unet.data.ome_zarr import holds_labels, list_labels, open_levels
 from napari_unet.plugin.layers import layer_from_levels, layer_from_stack
 
 if TYPE_CHECKING:
@@ -43,12 +43,11 @@ def read_zarr(path: str) -> list[LayerData]:
         If it is damaged, or a plate or another group of several images.
     """
     image = Path(path)
-    kind = "labels" if image.absolute().parent.name == "labels" else "image"
-    layers = [layer_from_levels(open_levels(image), kind)]
-    layers += [
-        layer_from_levels(open_levels(each), "labels") for each in list_labels(image)
-    ]
-    return layers
+    inside = list_labels(image)
+    layers = [layer_from_levels(open_levels(each), "labels") for each in inside]
+    if not holds_labels(image):
+        return [layer_from_levels(open_levels(image), "image"), *layers]
+    return layers or [layer_from_levels(open_levels(image), "labels")]
 
 
 def read(path: str) -> list[LayerData]:
