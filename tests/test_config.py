@@ -176,6 +176,7 @@ def test_options_come_in_the_order_they_are_defined() -> None:
         "object_dims",
         "object_threshold",
         "seed_threshold",
+        "neck",
         "minimum_size",
         "tile",
         "rescale",

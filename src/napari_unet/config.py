@@ -622,6 +622,13 @@ class ObjectConfig(Config):
         "grows from, or for a distance map by how much its maximum stands out.",
         minimum=0,
     )
+    neck: float = option(
+        0.15,
+        "By how much of its depth an object narrows where it is taken for two that "
+        "touch; at 1 only a predicted border parts them.",
+        minimum=0,
+        maximum=1,
+    )
     minimum_size: int = option(
         16, "Pixels below which an object is left out.", minimum=0
     )

@@ -73,6 +73,52 @@ def test_small_objects_are_left_out(minimum):
     ]
 
 
+def test_necks_part_what_no_border_does():
+    distance, truth = discs((20, 20), (20, 34))  # 3.9 px deep between them, else 8
+    inside = np.clip(distance, 0, 1)
+    seen = np.stack([1 - inside, inside, 0 * inside])
+    found = find_objects(seen)
+    assert score_objects([(found, truth)]).matches[0].ap == 1
+    assert find_objects(seen, neck=0.45).max() == 2
+    assert find_objects(seen, neck=0.65).max() == 1
+    assert find_objects(seen, neck=1).max() == 1
+    assert find_objects(seen[:2]).max() == 1  # pieces of foreground, as they say
+
+
+def test_rough_outlines_and_long_objects_are_no_necks():
+    random = np.random.default_rng(0)
+    inside = np.zeros((60, 90))
+    inside[20:40, 10:80] = 1
+    inside[18:42][random.random((24, 90)) < 0.02] = 0  # single pixels, and teeth
+    inside[19, 12:78:4] = 1
+    inside[18:42] = np.maximum(
+        inside[18:42], np.pad(inside[20:38, 12:78], ((3, 3), (12, 12)))
+    )
+    found = find_objects(np.stack([1 - inside, inside, 0 * inside]), minimum_size=9)
+    assert found.max() == 1
+
+
+@pytest.mark.parametrize("neck", [0, 0.15, 1])
+def test_a_line_of_border_is_enough(neck):
+    inside = np.zeros((9, 21))
+    inside[1:8, 1:20] = 1
+    border = np.zeros_like(inside)
+    border[1:8, 10] = 1
+    found = find_objects(np.stack([1 - inside, inside - border, border]), neck=neck)
+    assert found.max() == 2
+    assert found[4, 9] != found[4, 11]
+
+
+def test_depth_is_measured_in_space():
+    # A bar 12 px wide, 3 to 7 sections thick.
+    inside = np.zeros((11, 14, 60))
+    inside[4:7, 1:13, 3:57] = 1
+    inside[2:9, 1:13, 8:22] = inside[2:9, 1:13, 38:52] = 1
+    seen = np.stack([1 - inside, inside, 0 * inside])
+    assert find_objects(seen, anisotropy=5).max() == 1
+    assert find_objects(seen).max() == 2
+
+
 def test_a_distance_map_separates_discs():
     distance, truth = discs((20, 20), (20, 33), (20, 50))
     found = find_objects(distance[None])

@@ -123,7 +123,8 @@ def made(axes, shape, classes=2, seed=0, steps=(1, 7, 9)):
 
 
 def work_of(axes, shape, classes=CLASSES):
-    model = SimpleNamespace(target=classes)
+    flat = {"Z": 1.0, "X": 1.0}
+    model = SimpleNamespace(target=classes, pixel_size=flat)
     region = Region(axes, tuple((5, 5 + length) for length in shape))
     return SimpleNamespace(model=model, region=region)
 
@@ -243,7 +244,7 @@ def test_objects_that_cannot_be():
         ObjectBlocks(
             work_of("TYX", (2, 3, 4)).model, Region("TYX", ((0, 2),) * 3), config
         )
-    four = SimpleNamespace(target=Classes((1, 2, 3, 4)))
+    four = SimpleNamespace(target=Classes((1, 2, 3, 4)), pixel_size={})
     with pytest.raises(ConfigError, match="4 classes"):
         ObjectBlocks(four, Region("YX", ((0, 2),) * 2), PredictionConfig())
 

@@ -65,6 +65,8 @@ class ObjectBlocks:
         self._target = model.target
         self._channels = roles(self._target.n, self._target.names)
         self._config = config
+        depth, width = (model.pixel_size.get(axis) for axis in "ZX")
+        self._anisotropy = depth / width if depth and width else 1.0
         inner = "ZYX"[-config.object_dims :]
         self._edges = [
             length if axis in inner else 1
@@ -126,7 +128,7 @@ class ObjectBlocks:
     def _find(self, whole: NDArray[Any]) -> NDArray[np.int32]:
         # (…, classes, Y, X) with axes of length 1 for all that is looped over
         values = np.moveaxis(whole, -3, 0).squeeze(tuple(n + 1 for n in self._outer))
-        objects = number_objects(values, self._channels, self._config)
+        objects = number_objects(values, self._channels, self._config, self._anisotropy)
         count = int(objects.max(initial=0))
         objects[objects > 0] += self.highest
         self.highest += count

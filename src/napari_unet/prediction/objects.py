@@ -20,12 +20,17 @@ ROLES = ("background", "foreground", "border")
 
 
 def find_objects(
-    predicted: ArrayLike, *, names: Sequence[str] = (), **options: Any
+    predicted: ArrayLike,
+    *,
+    names: Sequence[str] = (),
+    anisotropy: float = 1.0,
+    **options: Any,
 ) -> NDArray[np.int32]:
     """Find the objects of one image or volume and give each a number.
 
     With a class of borders, objects grow from where the foreground is surer than the
-    border, by a watershed, so that those which touch stay apart. With foreground alone,
+    border, by a watershed, so that those which touch stay apart; where no border is
+    seen between them, their shape parts them at a neck. With foreground alone,
     each connected piece of it is an object. A distance map, as regression predicts it,
     has a maximum in each object, from which it grows.
 
@@ -38,6 +43,8 @@ def find_objects(
     names : sequence of str
         Names of the classes; those called background, foreground and border are used,
         in any order.
+    anisotropy : float
+        How many times deeper than wide the voxels of a volume are.
     **options
         Any field of `napari_unet.config.ObjectConfig`, such as ``minimum_size=20``.
 
@@ -67,7 +74,7 @@ def find_objects(
             f"X) at a time, but the shape is {values.shape}."
         )
     config = ObjectConfig.from_dict({"object_dims": values.ndim - 1, **options})
-    return number_objects(values, roles(len(values), names), config)
+    return number_objects(values, roles(len(values), names), config, anisotropy)
 
 
 def roles(count: int, names: Sequence[str] = ()) -> tuple[int, ...]:
@@ -91,7 +98,10 @@ def roles(count: int, names: Sequence[str] = ()) -> tuple[int, ...]:
 
 
 def number_objects(
-    values: NDArray[Any], channels: tuple[int, ...], config: ObjectConfig
+    values: NDArray[Any],
+    channels: tuple[int, ...],
+    config: ObjectConfig,
+    anisotropy: float = 1.0,
 ) -> NDArray[np.int32]:
     """Find objects as `find_objects` does, in the channels that `roles` gives."""
     from scipy.ndimage import label  # a tenth of a second, lost where none are wanted
@@ -101,31 +111,54 @@ def number_objects(
     elif len(channels) == 1:
         objects, _ = label(values[channels[0]] > config.object_threshold)
     else:
-        objects = _by_border(values[channels[0]], values[channels[1]], config)
+        inside, border = values[channels[0]], values[channels[1]]
+        spacing = (anisotropy, 1.0, 1.0)[-inside.ndim :]
+        objects = _by_border(inside, border, config, spacing)
     return _drop_small(objects, config.minimum_size)
 
 
 def _by_border(
-    inside: NDArray[Any], border: NDArray[Any], config: ObjectConfig
+    inside: NDArray[Any],
+    border: NDArray[Any],
+    config: ObjectConfig,
+    spacing: Sequence[float],
 ) -> NDArray[Any]:
-    """Grow objects from where they are surely inside over the borders between them."""
-    surplus = inside - border
+    """Grow objects from the middles of what is surely inside over the borders between.
+
+    A piece has several middles where its depth falls between them by more than the
+    share `neck`, and more than a pixel, of the lesser one.
+    """
+    from scipy.ndimage import distance_transform_edt, gaussian_filter
+
     mask = inside + border > config.object_threshold
-    return _grow(mask & (surplus > config.seed_threshold), surplus, mask)
+    sure = mask & (inside - border > config.seed_threshold)
+    depth = distance_transform_edt(sure, spacing)
+    smooth = gaussian_filter(depth, [1 / step for step in spacing])
+    height = np.where(sure, smooth, -distance_transform_edt(~sure, spacing))
+    height = np.where(mask, height, height.min(initial=0))
+    seeds = _maxima(height, np.maximum(1, config.neck * height))
+    return _grow(seeds & sure, height, mask)
 
 
 def _by_distance(distance: NDArray[Any], config: ObjectConfig) -> NDArray[Any]:
     """Grow objects from the maxima that stand out by the threshold of seeds."""
     from scipy.ndimage import gaussian_filter
-    from skimage.morphology import local_maxima, reconstruction
 
     mask = distance > config.object_threshold
     # Distances have steps of a pixel, which would pass for maxima of their own.
     smooth = gaussian_filter(distance, 1.0, output=np.float64)
     height = np.where(mask, smooth, min(config.object_threshold, smooth.min()))
-    # The h-maxima transform: what rises less than h above the saddles is levelled.
-    levelled = reconstruction(height - config.seed_threshold, height)
-    return _grow(mask & local_maxima(levelled, connectivity=1), height, mask)
+    return _grow(mask & _maxima(height, config.seed_threshold), height, mask)
+
+
+def _maxima(height: NDArray[Any], least: NDArray[Any] | float) -> NDArray[np.bool_]:
+    """Return the maxima that stand out by at least so much (h-maxima transform)."""
+    from skimage.morphology import local_maxima, reconstruction
+
+    # What rises less above the saddles is levelled.
+    levelled = reconstruction(height - least, height)
+    found: NDArray[np.bool_] = local_maxima(levelled, connectivity=1)
+    return found
 
 
 def _grow(
