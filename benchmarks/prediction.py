@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib.util
+import sys
 import tempfile
 import time
 import warnings
@@ -93,19 +94,22 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="tiny images")
     parser.add_argument("--cases", type=int, nargs="+", help="only these, from 1")
     parser.add_argument("--seconds", type=float, default=60, help="to repeat each for")
+    parser.add_argument("--engine", default="torch", help="what computes ours")
     given = parser.parse_args()
     cases = QUICK if given.quick else FULL
     seconds = 0 if given.quick else given.seconds
     chosen = [cases[number - 1] for number in given.cases] if given.cases else cases
-    for line in table(chosen, seconds):
+    for line in table(chosen, seconds, engine=given.engine):
         print(line, flush=True)
 
 
-def table(cases: tuple[Case, ...] | list[Case], seconds: float) -> Iterator[str]:
+def table(
+    cases: tuple[Case, ...] | list[Case], seconds: float, **options: Any
+) -> Iterator[str]:
     """Measure each case; give the lines of a table in Markdown."""
     columns: list[str] = []
     for case in cases:
-        measured = measure(case, seconds)
+        measured = measure(case, seconds, **options)
         if not columns:
             columns = [*measured]
             yield "| | " + " | ".join(columns) + " |"
@@ -114,14 +118,17 @@ def table(cases: tuple[Case, ...] | list[Case], seconds: float) -> Iterator[str]
         yield f"| {case} | " + " | ".join(row) + " |"
 
 
-def measure(case: Case, seconds: float) -> dict[str, str]:
-    """Time all ways in turn, for `seconds` or one round; return a cell for each."""
+def measure(case: Case, seconds: float, **options: Any) -> dict[str, str]:
+    """Time all ways in turn, for `seconds` or one round; return a cell for each.
+
+    The options are those of our prediction.
+    """
     pixels = texture(case.sections, case.edge)
     model = trained_model(case.width)
     started: list[PredictionStarted] = []
 
     def ours() -> np.ndarray:
-        return nu.predict(model, pixels, on_event=note)
+        return nu.predict(model, pixels, on_event=note, **options)
 
     def note(event: object) -> None:
         started.extend([event] if isinstance(event, PredictionStarted) else [])
@@ -242,6 +249,7 @@ def onnx_runtime(path: str) -> Any:
 
 def openvino(path: str) -> Any:
     """Return what runs it in OpenVINO, in the precision that it chooses."""
+    sys.modules.setdefault("openvino_telemetry", None)  # it would report to its makers
     import openvino as ov
 
     hints = {"INFERENCE_NUM_THREADS": torch.get_num_threads()}
