@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
 import zlib
 from threading import Lock
@@ -31,6 +33,15 @@ class Ledger:
     purpose : dict
         Plain values; a ledger of another purpose is refused.
 
+    Attributes
+    ----------
+    found : set of str
+        The files that earlier processes have written.
+    notes : dict
+        What was noted, then and since.
+    written : int
+        Bytes in all files.
+
     Raises
     ------
     OutputExistsError
@@ -43,7 +54,7 @@ class Ledger:
         self.folder = folder
         self.notes: dict[str, Any] = {}
         self.written = 0
-        self._done: set[str] = set()
+        self.found: set[str] = set()
         self._lock = Lock()
         path = folder / NAME
         if not path.exists() and any(folder.iterdir()):
@@ -59,14 +70,10 @@ class Ledger:
             self._file.close()
             raise
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._done
-
     def add(self, name: str, content: bytes) -> None:
         """Say that a file of the folder holds `content`, all of it."""
         with self._lock:
             self._append([name, len(content), zlib.crc32(content)])
-            self._done.add(name)
             self.written += len(content)
 
     def note(self, name: str, value: Any) -> None:
@@ -94,7 +101,7 @@ class Ledger:
             if isinstance(entry, dict):
                 self.notes.update(entry)
             elif isinstance(entry, list) and _holds(self.folder / entry[0], *entry[1:]):
-                self._done.add(entry[0])
+                self.found.add(entry[0])
                 self.written += entry[1]
 
     def _compare(self, found: Any, purpose: dict[str, Any]) -> None:
@@ -113,7 +120,9 @@ class Ledger:
         )
 
     def _append(self, entry: Any) -> None:
-        self._file.write(json.dumps(entry).encode() + b"\n")
+        line = json.dumps(entry).encode() + b"\n"
+        if self._file.write(line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def read_notes(folder: Path) -> dict[str, Any]:

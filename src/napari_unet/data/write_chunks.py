@@ -154,8 +154,10 @@ class PyramidWriter:
         self._gathering = Gathering(shape, self.levels[0].chunk, layout.dtype)
         self._ledger = ledger
         self._reduce = reduce
-        self._made: set[str] = set()
         self._lock = Lock()
+        # A byte for each chunk: names would take a hundred times as much.
+        self._done = [_found(level, ledger) for level in self.levels]
+        self._begun = [done.copy() for done in self._done]
 
     def has(self, place: Sequence[int | slice]) -> bool:
         """Return whether all chunks are written that a piece reaches into."""
@@ -180,11 +182,10 @@ class PyramidWriter:
     @property
     def share(self) -> float:
         """Share of the full resolution that is written, 0 to 1."""
-        lacking = [self._lacks(index) for index in self.levels[0].grid]
-        return 1 - sum(lacking) / len(lacking)
+        return float(self._done[0].mean())
 
     def _lacks(self, index: Index) -> bool:
-        return self.levels[0].name(index) not in self._ledger
+        return not self._done[0][index]
 
     def _write(self, number: int, index: Index, pixels: NDArray[Any]) -> None:
         level = self.levels[number]
@@ -196,21 +197,21 @@ class PyramidWriter:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(encoded)
         self._ledger.add(name, encoded)
+        self._done[number][index] = True
         if number + 1 < len(self.levels):
             self._make(number + 1, (*index[:-2], index[-2] // 2, index[-1] // 2))
 
     def _make(self, number: int, index: Index) -> None:
         """Make a chunk of a lower resolution, if what it is made of is there."""
-        level, above = self.levels[number], self.levels[number - 1]
-        below = [[above.name(each) for each in row] for row in above.below(index)]
-        if any(name not in self._ledger for row in below for name in row):
+        above, done = self.levels[number - 1], self._done[number - 1]
+        below = list(above.below(index))
+        if not all(done[each] for row in below for each in row):
             return
         with self._lock:  # two threads may have written the last two of them
-            if level.name(index) in self._made or level.name(index) in self._ledger:
+            if self._begun[number][index]:
                 return
-            self._made.add(level.name(index))
-        files = [[self._ledger.folder / name for name in row] for row in below]
-        whole = np.block([[above.decode(f.read_bytes()) for f in row] for row in files])
+            self._begun[number][index] = True
+        whole = np.block([[self._read(above, each) for each in row] for row in below])
         rows, columns = (
             min(2 * edge, size - 2 * edge * place)
             for edge, size, place in zip(
@@ -220,6 +221,17 @@ class PyramidWriter:
         whole = whole[..., :rows, :columns]
         pad = [(0, 0)] * (whole.ndim - 2) + [(0, rows % 2), (0, columns % 2)]
         self._write(number, index, self._reduce(np.pad(whole, pad, mode="edge")))
+
+    def _read(self, level: Level, index: Index) -> NDArray[Any]:
+        return level.decode((self._ledger.folder / level.name(index)).read_bytes())
+
+
+def _found(level: Level, ledger: Ledger) -> NDArray[np.bool_]:
+    """Return which chunks an earlier process has written."""
+    found = np.zeros(level.counts, bool)
+    for index in level.grid if ledger.found else ():
+        found[index] = level.name(index) in ledger.found
+    return found
 
 
 def _levels(

@@ -107,6 +107,7 @@ class ZarrWriter:
                 )
                 for name, layout in layouts.items()
             }
+            self.ledger.found = set()  # the arrays know it now, in less memory
             if "described" not in self.ledger.notes:
                 self._describe(layouts, classes, version)
                 self.ledger.note("described", True)
