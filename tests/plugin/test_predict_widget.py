@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from napari.utils.notifications import notification_manager
 
 import napari_unet
 from napari_unet.data import Classes
+from napari_unet.plugin.layers import stack_from_layer
 from napari_unet.plugin.session import session_of
 
 if TYPE_CHECKING:
@@ -311,6 +313,76 @@ def test_attention_is_shown_of_a_network_that_has_it(
     run_to_the_end(qtbot, predict, predict.predict_button)
     part = viewer.layers["tissue attention 1 [1]"]
     np.testing.assert_array_equal(part.data, whole[0].data[2:3])
+
+
+def test_another_pixel_size_is_said_before_and_rescaled(
+    make_napari_viewer: MakeViewer, qtbot: QtBot, model: Model, runs_folder: Path
+) -> None:
+    nm = {"Z": 50, "Y": 8, "X": 8}
+    sized = replace(model, pixel_size=nm, unit="nm")
+    sized.save(runs_folder / "model" / "model.safetensors")
+    viewer = make_napari_viewer()
+    add_tissue(viewer)
+    predict = open_widget(viewer, "Predict")
+    assert not predict.fit.isHidden()
+    assert (
+        "are 4 × 4 nm, but the model was trained at 8 × 8" in predict.fit.words.text()
+    )
+    layer = viewer.layers["tissue"]
+    layer.scale = (50, 8, 8)
+    assert predict.fit.isHidden()
+    layer.scale = (50, 4, 4)
+    assert not predict.fit.isHidden()
+    click(qtbot, predict.fit.rescale)
+    viewer.dims.set_current_step(0, 1)
+    choose(qtbot, predict.where, "current section")
+    run_to_the_end(qtbot, predict, predict.predict_button)
+    assert notes() == []  # it was said before
+    stack = stack_from_layer(layer)
+    expected = napari_unet.predict(sized, stack, rescale=True)
+    np.testing.assert_array_equal(
+        viewer.layers["tissue prediction"].data, np.asarray(expected)[1:2]
+    )
+    predict.fit.rescale.setChecked(False)
+    run_to_the_end(qtbot, predict, predict.predict_button)
+    assert notes() == []
+    expected = napari_unet.predict(sized, stack)
+    np.testing.assert_array_equal(viewer.layers[-1].data, np.asarray(expected)[1:2])
+
+
+def test_an_image_that_does_not_fit_is_said_before(
+    make_napari_viewer: MakeViewer, fake_worker: object, runs_folder: Path
+) -> None:
+    save_model(runs_folder / "volume", dims=3)
+    save_model(runs_folder / "colour", channels=3)
+    viewer = make_napari_viewer()
+    flat = viewer.add_image(np.zeros((40, 40)), name="flat")
+    predict = open_widget(viewer, "Predict")
+    for name, said in {
+        "volume": "no Z",
+        "colour": "has 1 channel(s), but the model expects 3",
+    }.items():
+        predict.model.choose(runs_folder / name)
+        assert said in predict.fit.words.text()
+        assert predict.fit.rescale.isHidden()
+    viewer.add_image(np.zeros((40, 40, 3), np.uint8), rgb=True)
+    viewer.layers.remove(flat)
+    assert predict.fit.isHidden()
+
+
+def test_uncertainty_becomes_an_image(
+    make_napari_viewer: MakeViewer, qtbot: QtBot, model: Model
+) -> None:
+    viewer = make_napari_viewer()
+    add_tissue(viewer)
+    predict = open_widget(viewer, "Predict")
+    predict.advanced.enter({"uncertainty": "entropy", "tta": 4})
+    run_to_the_end(qtbot, predict, predict.predict_button)
+    unsure = viewer.layers["tissue uncertainty"]
+    assert unsure.data.shape == (4, 96, 96)
+    assert 0 < unsure.data.min() < unsure.data.max() <= 1.001
+    assert unsure.colormap.name == "inferno"
+    assert viewer.layers[-1].name == "tissue prediction"
 
 
 def test_what_one_should_know_of_a_prediction_is_a_warning(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -118,6 +119,33 @@ def test_a_rectangle_is_chosen_by_itself_and_clipped() -> None:
     add_rectangle(viewer, (3, -5, 20.6), (3, 9.5, 70), **FACTS)
     found = region(viewer, layer, "rectangle")
     assert found == Region("ZYX", ((3, 4), (0, 10), (21, 60)))
+
+
+def test_the_world_may_have_other_units_than_the_image() -> None:
+    viewer = ViewerModel()
+    layer = viewer.add_image(
+        np.zeros((5, 40, 60)), scale=(0.05, 0.004, 0.004), units=("um",) * 3
+    )
+    nm = {"scale": (10, 1, 1), "units": ("nm",) * 3}
+    viewer.add_image(np.zeros((21, 160, 240)), **nm)
+    viewer.dims.set_point(0, 150)  # nm
+    found = region(viewer, layer, "current section")
+    assert found.bounds[0] == (3, 4)
+    look(viewer, (80, 120), 1)  # 80 × 160 nm: rows 10 to 30, columns 10 to 50
+    assert region(viewer, layer, "current view").bounds[1:] == ((10, 31), (10, 51))
+    add_rectangle(viewer, (15, 40, 80), (15, 80, 160), **nm)
+    found = region(viewer, layer, "rectangle")
+    assert found.bounds == ((3, 4), (10, 21), (20, 41))
+
+
+def test_units_that_do_not_fit_are_left_out_as_napari_does() -> None:
+    viewer = ViewerModel()
+    layer = viewer.add_image(np.zeros((40, 60)), scale=(4, 4), units=("nm",) * 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        add_rectangle(viewer, (40, 80), (80, 160))  # in pixels
+        found = region(viewer, layer, "rectangle")
+    assert found.bounds == ((10, 21), (20, 41))
 
 
 def test_a_flat_rectangle_lies_at_the_slider() -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from napari.layers import Image
 from napari.utils.notifications import show_error, show_warning
 from qtpy.QtWidgets import QGroupBox, QHBoxLayout
 
 from napari_unet.config import PredictionConfig, options
-from napari_unet.errors import ModelError, UNetError
+from napari_unet.errors import UNetError
 from napari_unet.events import Event, PredictionFinished, PredictionStarted, TilesDone
 from napari_unet.model import read_info
 from napari_unet.plugin.choices import LayerChoice
@@ -24,6 +24,7 @@ from napari_unet.plugin.fields import (
     tick,
 )
 from napari_unet.plugin.filling import FillingLayers
+from napari_unet.plugin.fit import FitView
 from napari_unet.plugin.forms import OptionsForm
 from napari_unet.plugin.models import ModelChoice, describe, has_objects
 from napari_unet.plugin.predict_job import Prediction, order_prediction
@@ -32,6 +33,7 @@ from napari_unet.plugin.where import BOXES
 
 if TYPE_CHECKING:
     import napari
+    from qtpy.QtWidgets import QCheckBox
 
     from napari_unet.plugin.pixel_job import PixelJob
 
@@ -63,6 +65,7 @@ class PredictWidget(DockedWidget):
         self._connect()
         self.model.refresh(self.session.model)
         self._on_model()
+        self._on_image()
         self._update_buttons()
 
     # -- what is seen --------------------------------------------------------------
@@ -84,7 +87,8 @@ class PredictWidget(DockedWidget):
             "objects": self.objects,
             "attention": self.attention,
         }
-        self.advanced = OptionsForm(options(PredictionConfig))
+        self.advanced = OptionsForm(options(PredictionConfig), elsewhere=["rescale"])
+        self.fit = FitView(cast("QCheckBox", self.advanced.field("rescale")))
         self.predict_button = button("Predict", "Label every pixel of the image.")
         self.cancel_button = button("Cancel", "Stop, and keep what is done.")
         self.progress = ProgressLine()
@@ -94,15 +98,17 @@ class PredictWidget(DockedWidget):
         box = QGroupBox("Prediction")
         form = form_in(box)
         form.addRow("Image", self.image)
+        form.addRow("Where", self.where)
         form.addRow("Model", self.model)
         form.addRow(self.about)
-        form.addRow("Where", self.where)
+        form.addRow(self.fit)
         form.addRow(at_top("Result"), column_of(self._boxes.values()))
         form.addRow(self.advanced)
         return box
 
     def _connect(self) -> None:
         self.model.changed.connect(self._on_model)
+        self.image.chosen.connect(self._on_image)
         self.session.model_trained.connect(self.model.refresh)
         self.predict_button.clicked.connect(self._on_predict)
         self.cancel_button.clicked.connect(self._on_cancel)
@@ -119,19 +125,30 @@ class PredictWidget(DockedWidget):
 
     # -- what the user does --------------------------------------------------------
 
+    def _on_image(self) -> None:
+        self.fit.show_layer(self.image.layer)
+
     def _on_model(self) -> None:
-        path = self.model.path()
-        for box in self._boxes.values():
-            box.hide()
-        if path is None:
-            self.about.setText("Train one, or choose its file.")
+        path, info = self.model.path(), None
+        words = "Train one, or choose its file."
+        if path is not None:
+            try:
+                info = read_info(path)
+                self.fit.show_model(info)
+                words = describe(info)
+            except UNetError as error:
+                info, words = None, str(error)
+        self.about.setText(words)
+        if info is None:
+            self.fit.show_model(None)
+        self._offer_results(info)
+
+    def _offer_results(self, info: dict[str, Any] | None) -> None:
+        """Show what the model can give."""
+        if info is None:
+            for box in self._boxes.values():
+                box.hide()
             return
-        try:
-            info = read_info(path)
-        except ModelError as error:
-            self.about.setText(str(error))
-            return
-        self.about.setText(describe(info))
         names = (info["classes"] or {}).get("names", ())
         self.probabilities.setVisible(info["classes"] is not None)
         self.objects.setVisible(has_objects(info))
@@ -186,7 +203,8 @@ class PredictWidget(DockedWidget):
         if isinstance(event, PredictionStarted):
             self.progress.begin(f"{event.sections} sections, {event.tiles} tiles")
             for remark in event.remarks:
-                show_warning(remark)
+                if not (self.fit.said and remark.startswith(self.fit.said)):
+                    show_warning(remark)
             self._layers.add(self._ordered.layers())
         elif isinstance(event, TilesDone):
             self._tiles = event.done, event.total

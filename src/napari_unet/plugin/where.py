@@ -71,7 +71,8 @@ def rectangle_box(viewer: ViewerModel, layer: Layer) -> Box:
         If there is no rectangle, or there are several of which not one is selected.
     """
     shapes, number = _the_rectangle(viewer)
-    corners = [shapes.data_to_world(corner) for corner in shapes.data[number]]
+    ratio = _units(viewer, shapes)
+    corners = [ratio * shapes.data_to_world(corner) for corner in shapes.data[number]]
     axes = range(viewer.dims.ndim - shapes.ndim, viewer.dims.ndim)
     return _in_pixels(viewer, layer, list(axes), corners)
 
@@ -123,7 +124,22 @@ def start_of(region: Region | None, layer: Layer, axes: str) -> NDArray[np.float
 
 
 def _at_sliders(viewer: ViewerModel, layer: Layer) -> NDArray[np.float64]:
-    return np.asarray(layer.world_to_data(viewer.dims.point), float)
+    return _to_pixels(viewer, layer, viewer.dims.point)
+
+
+def _to_pixels(viewer: ViewerModel, layer: Layer, world: Any) -> NDArray[np.float64]:
+    """Return where in a layer a point of the viewer's world lies."""
+    inner = np.array(world, float)[-layer.ndim :] / _units(viewer, layer)
+    return np.asarray(layer.world_to_data(inner), float)
+
+
+def _units(viewer: ViewerModel, layer: Layer) -> NDArray[np.float64]:
+    """Return how long the units of a layer are in those of the viewer's world."""
+    world = viewer.layers.extent.units
+    if world is None:  # they do not fit together, and napari leaves them out
+        return np.ones(layer.ndim)
+    pairs = zip(layer.units, world[-layer.ndim :], strict=True)
+    return np.array([(1 * own).to(other).magnitude for own, other in pairs])
 
 
 def _shown(viewer: ViewerModel, layer: Layer) -> list[int]:
@@ -140,7 +156,7 @@ def _in_pixels(
     for point in points:
         world = np.array(viewer.dims.point, float)
         world[axes] = point
-        found.append(layer.world_to_data(world))
+        found.append(_to_pixels(viewer, layer, world))
     return np.array([np.min(found, axis=0), np.max(found, axis=0)])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -15,10 +15,11 @@ from napari_unet.errors import ModelError, StackFormatError
 from napari_unet.prediction.block import Block
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
+    from napari_unet.config import NetworkConfig
     from napari_unet.data.rescale import Weights
     from napari_unet.data.stack import Stack
     from napari_unet.model import Model
@@ -28,18 +29,44 @@ _ALIKE = 1.1  # times that one size may be the other
 _MOST = 32  # times beyond which a unit is wrong rather than a microscope another
 
 
-def scale_remark(model: Model, stack: Stack) -> str:
+class Trained(Protocol):
+    """What a model tells of the images it was trained on."""
+
+    @property
+    def config(self) -> NetworkConfig:
+        """Of its network."""
+
+    @property
+    def pixel_size(self) -> Mapping[str, float]:
+        """Along each axis for which it is known."""
+
+    @property
+    def unit(self) -> str | None:
+        """Of the pixel size."""
+
+    @property
+    def name(self) -> str:
+        """What to call it."""
+
+
+def scale_remark(model: Trained, stack: Stack) -> str:
     """Say so where the pixels of an image are not of the size a model was trained at.
 
     Empty where they are within 10 %, or one of the sizes is not known.
     """
+    remark = compare_sizes(model, stack)
+    return remark and f"{remark} To match it: --rescale (rescale=True)."
+
+
+def compare_sizes(model: Trained, stack: Stack) -> str:
+    """Say `scale_remark` without what can be done about it."""
     if not _lengths(model, stack):
         return ""
     axes = "".join(_ratios(model, stack))
     return (
         f"The pixels of {stack.name or 'the image'} are {_size(stack, axes)}, but the "
         f"model was trained at {_size(model, axes)}, so that things look larger or "
-        "smaller to it than those it learnt. To match it: --rescale (rescale=True)."
+        "smaller to it than those it learnt."
     )
 
 
@@ -242,7 +269,7 @@ class _Band:
         self._top = top
 
 
-def _lengths(model: Model, stack: Stack) -> dict[str, int]:
+def _lengths(model: Trained, stack: Stack) -> dict[str, int]:
     """How many pixels an image has on the model's grid, along axes that differ."""
     lengths = dict(zip(stack.axes, stack.shape, strict=True))
     return {
@@ -252,7 +279,7 @@ def _lengths(model: Model, stack: Stack) -> dict[str, int]:
     }
 
 
-def _ratios(model: Model, stack: Stack) -> dict[str, float]:
+def _ratios(model: Trained, stack: Stack) -> dict[str, float]:
     """How many times larger pixels are than those of the model, where that is known."""
     ours, theirs = (METRES.get(each.unit or "") for each in (stack, model))
     if ours is None or theirs is None:
@@ -264,7 +291,7 @@ def _ratios(model: Model, stack: Stack) -> dict[str, float]:
     }
 
 
-def _check_known(model: Model, stack: Stack) -> None:
+def _check_known(model: Trained, stack: Stack) -> None:
     ratios = _ratios(model, stack)
     name = stack.name or "the image"
     if not {"Y", "X"} <= set(ratios):
