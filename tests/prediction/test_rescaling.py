@@ -20,12 +20,13 @@ from napari_unet.config import NetworkConfig, PredictionConfig
 from napari_unet.data import Classes, Stack, open_stack, write_stack
 from napari_unet.data.region import Region, find_region
 from napari_unet.data.rescale import Resampled, nearest, resample
-from napari_unet.errors import ConfigError, ModelError, StackFormatError
+from napari_unet.errors import ModelError, StackFormatError
 from napari_unet.events import PredictionFinished, PredictionStarted
 from napari_unet.model import Model
 from napari_unet.networks import build_network
 from napari_unet.prediction.block import Block
 from napari_unet.prediction.engine import prepare
+from napari_unet.prediction.lazy import LazyPrediction
 from napari_unet.prediction.rescaling import Rescaling, rescaling, scale_remark
 from napari_unet.prediction.to_files import predict_to_files
 
@@ -325,9 +326,47 @@ def test_a_stopped_one_goes_on_to_the_same_bytes(tmp_path: Path, dims: int) -> N
     np.testing.assert_array_equal(np.asarray(labels), expected)
 
 
-def test_a_lazy_prediction_refuses() -> None:
-    with pytest.raises(ConfigError, match="leave out rescale"):
-        predict_lazy(model(), image(16, 16), rescale=True)
+class Recording:
+    """Pixels that note which of them were read."""
+
+    def __init__(self, pixels: NDArray[Any]) -> None:
+        self.pixels, self.shape = pixels, pixels.shape
+        self.dtype, self.ndim = pixels.dtype, pixels.ndim
+        self.known = np.zeros(pixels.shape, bool)
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        self.known[key] = True
+        return self.pixels[key]
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("size", [4.0, 11.0])
+def test_a_lazy_prediction_is_rescaled_likewise(dims: int, size: float) -> None:
+    stack = replace(image(3, 50, 60), pixel_size=dict.fromkeys("ZYX", size))
+    options = {"rescale": True, "precision": "fp32", "tile": 32}
+    lazy = predict_lazy(model(dims), stack, output="probabilities", **options)
+    whole = predict(model(dims), stack, output="probabilities", **options)
+    np.testing.assert_allclose(np.asarray(lazy), whole, atol=1e-5)
+    assert lazy.npartitions > 3
+
+
+def test_a_lazy_prediction_reads_no_farther_than_it_says() -> None:
+    stack = image(200, 240)
+    pixels = Recording(np.asarray(stack.pixels))
+    config = PredictionConfig(rescale=True, precision="fp32", tile=16)
+    work = LazyPrediction(
+        prepare(model(), replace(stack, pixels=pixels), config), "labels"
+    )
+    reach = work.reach()
+    assert max(reach) < 60
+    for rows, columns in [(work.cuts[0][:2], work.cuts[1][2:4]), ((90, 97), (0, 9))]:
+        pixels.known[:] = False
+        work(Region("YX", (tuple(rows), tuple(columns))))
+        rows_read, columns_read = np.nonzero(pixels.known)
+        assert rows_read.min() >= max(0, rows[0] - reach[0])
+        assert rows_read.max() < rows[1] + reach[0]
+        assert columns_read.min() >= max(0, columns[0] - reach[1])
+        assert columns_read.max() < columns[1] + reach[1]
 
 
 def test_from_the_command_line(tmp_path: Path) -> None:

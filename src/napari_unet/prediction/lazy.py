@@ -21,6 +21,7 @@ from napari_unet.networks.compute import dtype_name
 from napari_unet.prediction.block import with_classes
 from napari_unet.prediction.engine import prepare
 from napari_unet.prediction.output import check_probabilities
+from napari_unet.prediction.rescaling import rescaling
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,11 +64,6 @@ class LazyPrediction:
 
     def __init__(self, work: Prediction, output: Output = "labels") -> None:
         check_probabilities(work.model, wanted=output == "probabilities")
-        if work.rescaling:
-            raise ConfigError(
-                "A lazy prediction cannot be rescaled: leave out rescale, or predict "
-                "the image as a whole (predict, napari-unet predict)."
-            )
         self.work = work
         self.output = output
         self.axes = work.region.axes
@@ -91,11 +87,9 @@ class LazyPrediction:
             of the region; or probabilities, with an axis for the classes before rows.
         """
         work = self.work
-        plan = self._plan(region.along("ZYX"[-len(work.plan.bounds) :]))
         wanted = self.output == "probabilities"
         result = np.empty(self._shape(region.shape), self.dtype)
-        stack = stack or work.stack
-        part = replace(work, stack=stack, region=region, plan=plan)
+        part = self._part(region, stack or work.stack)
         for block in part.blocks(probabilities=wanted):
             if isinstance(block, int):
                 continue
@@ -111,26 +105,31 @@ class LazyPrediction:
     def reach(self) -> tuple[int, ...]:
         """Return how far beyond a tile pixels are read for it, along each of `axes`."""
         work = self.work
-        seen = work.stack.shape_seen(work.model.config.dims)
-        letters = "ZYX"[-len(seen) :]
+        letters = "ZYX"[-len(work.plan.bounds) :]
         far = dict.fromkeys(self.axes, 0) | {"Z": work.model.config.context}
         along = [
-            list(pairwise(cuts))
+            [*pairwise(cuts if axis in letters else cuts[:2])]
             for axis, cuts in zip(self.axes, self.cuts, strict=True)
-            if axis in letters
         ]
         for number in range(max(map(len, along))):
-            core = [spans[number % len(spans)] for spans in along]
-            read = self._plan(core).read(seen)
-            for axis, one, other in zip(letters, core, read, strict=True):
+            core = tuple(spans[number % len(spans)] for spans in along)
+            region = Region(self.axes, core)
+            read = _read(self._part(region, work.stack))
+            ours = region.along(letters)
+            for axis, one, other in zip(letters, ours, read, strict=True):
                 far[axis] = max(far[axis], one[0] - other[0], other[1] - one[1])
         return tuple(far[axis] for axis in self.axes)
 
-    def _plan(self, bounds: Sequence[tuple[int, int]]) -> Plan:
+    def _part(self, region: Region, stack: Stack) -> Prediction:
         """Plan a box just as it lies in the plan of the whole."""
         work, whole = self.work, self.work.plan
-        seen = work.stack.shape_seen(work.model.config.dims)
-        return work.predictor.plan(seen, whole.window, bounds, blended=whole.blended)
+        grid = rescaling(work.model, stack, region) if work.rescaling else None
+        part = replace(work, stack=stack, region=region, rescaling=grid)
+        seen, box = part.seen
+        shape = seen.shape_seen(work.model.config.dims)
+        bounds = box.along("ZYX"[-len(shape) :])
+        plan = work.predictor.plan(shape, whole.window, bounds, blended=whole.blended)
+        return replace(part, plan=plan)
 
     def _shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         if self.output == "labels":
@@ -138,17 +137,28 @@ class LazyPrediction:
         return (*shape[:-2], self.work.model.target.n, *shape[-2:])
 
 
+def _read(work: Prediction) -> list[tuple[int, int]]:
+    """Return the pixels of an image that are looked at, along each axis seen."""
+    stack, _ = work.seen
+    read = work.plan.read(stack.shape_seen(len(work.plan.bounds)))
+    if work.rescaling is None:
+        return list(read)
+    letters = "ZYX"[-len(read) :]
+    return [work.rescaling.of_image(*each) for each in zip(letters, read, strict=True)]
+
+
 def _cuts(work: Prediction) -> tuple[tuple[int, ...], ...]:
-    region, plan = work.region, work.plan
-    seen = "ZYX"[-len(plan.bounds) :]
-    starts = {
-        axis: sorted({tile.core[place].start for tile in plan.tiles})
-        for place, axis in enumerate(seen)
-    }
-    return tuple(
-        (*starts.get(axis, range(first, last)), last)
-        for axis, (first, last) in zip(region.axes, region.bounds, strict=True)
-    )
+    region, plan, grid = work.region, work.plan, work.rescaling
+    cuts = []
+    for axis, (first, last) in zip(region.axes, region.bounds, strict=True):
+        starts = set(range(first, last))
+        if axis in (seen := "ZYX"[-len(plan.bounds) :]):
+            starts = {tile.core[seen.index(axis)].start for tile in plan.tiles}
+            if grid:
+                starts = {grid.of_image(axis, (each, each + 1))[0] for each in starts}
+        inner = sorted(each for each in starts if first < each < last)
+        cuts.append((first, *inner, last))
+    return tuple(cuts)
 
 
 @dataclass(frozen=True, eq=False)

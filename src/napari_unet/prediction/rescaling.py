@@ -93,6 +93,14 @@ class Rescaling:
     region: Region
     dims: int
 
+    def of_image(self, axis: str, bounds: tuple[int, int]) -> tuple[int, int]:
+        """Return the pixels of the image of which some on the model's grid are made."""
+        new, old = (
+            each.shape[each.axes.index(axis)] for each in (self.stack, self.image)
+        )
+        index = weigh(old, new, np.array([bounds[0], bounds[1] - 1])).index
+        return int(index.min()), int(index.max()) + 1
+
     def back(
         self, results: Iterable[Block | int], skip: Callable[[Place], bool]
     ) -> Iterator[Block | int]:
