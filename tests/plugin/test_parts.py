@@ -252,6 +252,19 @@ def test_results_are_those_of_the_file_at_any_time(tmp_path: Path) -> None:
     assert data.tolist() == [[7, 0, 0], [0, 0, 255]]
 
 
+def test_huge_sections_are_views_in_several_resolutions(tmp_path: Path) -> None:
+    writer = np.lib.format.open_memmap(
+        tmp_path / "l.npy", "w+", np.uint8, (2, 9000, 16)
+    )
+    files = {"labels": str(tmp_path / "l.npy")}
+    ((levels, meta, _),) = result_layers(Target("a", "ZYX", {}), INFO, "m", files)
+    assert meta["multiscale"]
+    shapes = [(2, 9000, 16), (2, 4500, 8), (2, 2250, 4), (2, 1125, 2)]
+    assert [each.shape for each in levels] == shapes
+    writer[1, 8000, 8] = 5
+    assert [int(each[1].max()) for each in levels] == [5, 5, 5, 5]
+
+
 def test_predicted_values_become_an_image(tmp_path: Path) -> None:
     values = np.linspace(-1, 1, 24, dtype=np.float32).reshape(2, 3, 4)  # Z, Y, X
     np.save(tmp_path / "l.npy", values)

@@ -22,6 +22,9 @@ from by_hand import (
     save_model,
 )
 from napari.utils.notifications import notification_manager
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+from qtpy.QtGui import QMouseEvent
+from qtpy.QtWidgets import QApplication, QPushButton, QWidget
 
 import napari_unet
 from napari_unet.data import Classes
@@ -125,6 +128,62 @@ def test_the_rectangle_is_predicted_where_it_was_drawn(
     click(qtbot, predict.predict_button)
     assert "rectangle lies outside of 'tissue': along X it is at 1030" in notes()[-1]
     assert predict.predict_button.isEnabled()
+
+
+def test_a_rectangle_drawn_by_hand_is_predicted(
+    make_napari_viewer: MakeViewer, qtbot: QtBot, model: Model
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    add_tissue(viewer)
+    viewer.layers.selection.active = tissue = viewer.layers["tissue"]
+    viewer.dims.set_current_step(0, 2)
+    predict = open_widget(viewer, "Predict")
+    for each in predict.window().findChildren(QPushButton):
+        if each.property("mode") == "new_shapes":
+            click(qtbot, each)
+    shapes = viewer.layers[-1]
+    shapes.mode = "add_rectangle"
+    drag_on_canvas(qtbot, predict.window())
+    assert list(shapes.shape_type) == ["rectangle"]
+    choose(qtbot, predict.where, "rectangle")
+    run_to_the_end(qtbot, predict, predict.predict_button)
+    result = viewer.layers[-1]
+    assert result.data.shape[0] == 1
+    assert max(result.data.shape) < 96
+    low, high = (
+        np.array(tissue.world_to_data(shapes.data_to_world(each)))
+        for each in (shapes.data[0].min(axis=0), shapes.data[0].max(axis=0))
+    )
+    z, y, x = np.rint(tissue.world_to_data(result.translate)).astype(int)
+    np.testing.assert_allclose((z, y, x), low, atol=0.51)
+    _, rows, columns = result.data.shape
+    np.testing.assert_allclose((y + rows - 1, x + columns - 1), high[1:], atol=0.51)
+    part = whole(model, viewer)[2:3, y : y + rows, x : x + columns]
+    np.testing.assert_array_equal(result.data, part)
+
+
+def drag_on_canvas(qtbot: QtBot, window: Any) -> None:
+    """Draw across the middle of the canvas with the mouse."""
+    (canvas,) = (
+        each
+        for each in window.findChildren(QWidget)
+        if type(each).__name__ == "CanvasBackendDesktop"
+    )
+    button, middle = Qt.MouseButton.LeftButton, canvas.rect().center()
+    corners = [middle + QPoint(*each) for each in ((-60, -40), (0, 0), (60, 40))]
+    qtbot.mouseMove(canvas, corners[0])
+    qtbot.mousePress(canvas, button, pos=corners[0])
+    for corner in corners[1:]:
+        move = QMouseEvent(
+            QEvent.Type.MouseMove,
+            QPointF(corner),
+            QPointF(canvas.mapToGlobal(corner)),
+            Qt.MouseButton.NoButton,
+            button,
+            Qt.KeyboardModifier.NoModifier,
+        )
+        QApplication.sendEvent(canvas, move)
+    qtbot.mouseRelease(canvas, button, pos=corners[-1])
 
 
 def test_a_section_of_a_volume_is_seen_among_the_others(
@@ -383,6 +442,30 @@ def test_uncertainty_becomes_an_image(
     assert 0 < unsure.data.min() < unsure.data.max() <= 1.001
     assert unsure.colormap.name == "inferno"
     assert viewer.layers[-1].name == "tissue prediction"
+
+
+def test_an_image_in_a_file_is_not_copied(
+    make_napari_viewer: MakeViewer,
+    qtbot: QtBot,
+    model: Model,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    zarr = pytest.importorskip("zarr")
+    from napari_unet.plugin import handover
+
+    noise = np.random.default_rng(0).integers(0, 255, (3, 128, 128), np.uint8)
+    array = zarr.create_array(tmp_path / "a.zarr", data=noise, chunks=(1, 64, 64))
+    monkeypatch.delattr(handover, "write_part")
+    viewer = make_napari_viewer()
+    viewer.add_image([array, array[:, ::2, ::2]], multiscale=True, name="tissue")
+    viewer.dims.set_current_step(0, 1)
+    predict = open_widget(viewer, "Predict")
+    choose(qtbot, predict.where, "current section")
+    run_to_the_end(qtbot, predict, predict.predict_button)
+    expected = np.asarray(napari_unet.predict(model, noise))[1:2]
+    np.testing.assert_array_equal(viewer.layers[-1].data, expected)
+    assert notes() == []
 
 
 def test_what_one_should_know_of_a_prediction_is_a_warning(

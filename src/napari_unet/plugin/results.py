@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     LayerData = tuple[Any, dict[str, Any], str]
 
 _COLORMAPS = ("gray", "magenta", "green", "cyan", "yellow", "red", "blue")
+_EDGE = 2**13  # rows or columns beyond which a layer is shown in several resolutions
 _HIDDEN = {"contrast_limits": (0, 1), "blending": "additive", "visible": False}
 
 
@@ -79,13 +80,30 @@ def result_layers(
         that of the uncertainty, the labels or an image of the values, the objects.
     """
     place = {**target.place, "metadata": {MODEL_KEY: model}}
-    layers = []
+    layers: list[LayerData] = []
     for name in sorted(files, key=_from_below):
         pixels = np.lib.format.open_memmap(files[name], "r+")
         for what, kind, part, look in _parts(name, pixels, info):
             meta = {**place, "name": f"{target.name} {what}", **look}
-            layers.append((_in_order(part, target.axes), meta, kind))
+            levels = _levels(_in_order(part, target.axes), target.axes)
+            if len(levels) > 1:
+                layers.append((levels, {**meta, "multiscale": True}, kind))
+            else:
+                layers.append((levels[0], meta, kind))
     return layers
+
+
+def _levels(pixels: NDArray[Any], axes: str) -> list[NDArray[Any]]:
+    """Return views of every pixel, every second, fourth …, where there are many.
+
+    napari draws whole sections, which takes it too long where they are huge.
+    """
+    longest = max(pixels.shape[axes.index(axis)] for axis in "YX")
+    count = 1 if longest <= _EDGE else (longest // 1024).bit_length()
+    return [
+        pixels[tuple(slice(None, None, 2**i if axis in "YX" else 1) for axis in axes)]
+        for i in range(count)
+    ]
 
 
 def _from_below(name: str) -> int:
