@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from napari_unet.data import Stack, open_stack, synthetic_em, write_stack
+    from napari_unet.data import Stack, as_stack, open_stack, synthetic_em, write_stack
     from napari_unet.errors import (
         ConfigError,
         MaskError,
@@ -44,6 +44,7 @@ __all__ = [
     "TrainingError",
     "UNetError",
     "__version__",
+    "as_stack",
     "evaluate",
     "evaluate_objects",
     "evaluate_regression",
@@ -69,6 +70,7 @@ _MODULES = {
     "StackFormatError": "errors",
     "TrainingError": "errors",
     "UNetError": "errors",
+    "as_stack": "data",
     "evaluate": "evaluation",
     "evaluate_objects": "evaluation",
     "evaluate_regression": "evaluation",
