@@ -232,6 +232,44 @@ class PredictionFinished(Event):
 
 
 @dataclass(frozen=True)
+class LookStarted(Event):
+    """An image can be predicted tile by tile, wherever it is looked at.
+
+    Attributes
+    ----------
+    axes : str
+        Those of the labels, rows and columns last.
+    cuts : list of list of int
+        Where tiles begin and the last one ends, along each of `axes`.
+    reach : list of int
+        How far beyond a tile pixels are read for it, along each of `axes`.
+    dtype : str
+        That of the result.
+    """
+
+    axes: str
+    cuts: list[list[int]]
+    reach: list[int]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class TilePredicted(Event):
+    """A tile that is looked at is predicted.
+
+    Attributes
+    ----------
+    bounds : list of [int, int]
+        First pixel and the one after the last along each axis of the labels.
+    path : str
+        The .npy file with its labels or values.
+    """
+
+    bounds: list[list[int]]
+    path: str
+
+
+@dataclass(frozen=True)
 class Ready(Event):
     """The worker process waits for a request."""
 
@@ -267,6 +305,8 @@ _BY_NAME = {
         PredictionStarted,
         TilesDone,
         PredictionFinished,
+        LookStarted,
+        TilePredicted,
         Ready,
         Failed,
     )

@@ -6,6 +6,7 @@ events of `napari_unet.events` to standard output, one JSON object a line each::
     {"do": "train", "image": PATH, "labels": PATH, "axes": "ZYX", "run": FOLDER, ...}
     {"do": "preview", "image": PATH, "labels": PATH, "axes": "ZYX", ...}
     {"do": "predict", "model": PATH, "image": PATH, "results": {"labels": PATH}, ...}
+    {"do": "look", "model": PATH, "image": PATH, "tiles": [...], "folder": PATH, ...}
     {"do": "stop"}
 
 A request is answered by events, then by `Ready`. The end of standard input, which comes
@@ -22,12 +23,13 @@ import sys
 import threading
 import traceback
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
-from napari_unet.data import open_stack
+from napari_unet.data import Stack, open_stack
 from napari_unet.data.excerpt import Excerpt
 from napari_unet.data.normalisation import Normalisation
 from napari_unet.data.npy import create_npy
@@ -37,8 +39,8 @@ from napari_unet.events import Event, Failed, PatchesDrawn, PredictionFinished, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from napari_unet.data import Stack
     from napari_unet.prediction.engine import Prediction
+    from napari_unet.prediction.lazy import LazyPrediction
 
     Request = dict[str, Any]
     Stop = Callable[[], bool]
@@ -179,9 +181,35 @@ def _files(work: Prediction, paths: dict[str, str]) -> dict[str, np.memmap]:
     return files
 
 
+def look(request: Request, stop: Stop) -> Iterator[Event]:
+    """Predict some tiles, each into a .npy file; the network is kept for the next."""
+    from napari_unet.prediction.look import look_events
+
+    known = {key: request[key] for key in sorted(request.keys() - {"do", "tiles"})}
+    changed = Path(request["model"]).stat().st_mtime_ns
+    prediction = _ready_to_look(json.dumps(known), changed)
+    folder = Path(request["folder"])
+    yield from look_events(prediction, request["tiles"], folder, should_stop=stop)
+
+
+@lru_cache(maxsize=1)
+def _ready_to_look(known: str, changed: int) -> LazyPrediction:
+    """Open the image and the model of a request, which changed at some time."""
+    from napari_unet.config import PredictionConfig
+    from napari_unet.model import Model
+    from napari_unet.prediction.look import prepare_look
+
+    request = json.loads(known)
+    model = Model.load(request["model"])
+    config = PredictionConfig.from_dict(request.get("options", {}))
+    measured = request.get("normalisation")
+    normalise = measured and Normalisation.from_dict(measured)
+    return prepare_look(model, _stack(request), config, normalise)
+
+
 def serve(inbox: Inbox, outbox: Outbox) -> None:
     """Answer requests until there are no more."""
-    jobs = {"train": train, "preview": preview, "predict": predict}
+    jobs = {"train": train, "preview": preview, "predict": predict, "look": look}
     outbox.send(Ready())
     for request, stop in inbox:
         try:
@@ -236,7 +264,13 @@ def _pair(request: Request) -> tuple[Stack, Stack]:
 
 def _stack(request: Request) -> Stack:
     """Open the image, or what is given of it, under the name the user knows it by."""
-    stack = open_stack(request["image"], axes=request.get("axes"))
+    if nothing := request.get("nothing"):  # its pixels come piece by piece
+        shape = nothing["shape"]
+        empty = np.empty([0] * len(shape), nothing["dtype"])
+        pixels = Excerpt(empty, shape, [0] * len(shape))
+        stack = Stack(pixels, request["axes"])
+    else:
+        stack = open_stack(request["image"], axes=request.get("axes"))
     if excerpt := request.get("excerpt"):
         stack = replace(stack, pixels=Excerpt(stack.pixels, **excerpt))
     return replace(

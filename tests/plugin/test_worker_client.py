@@ -183,3 +183,22 @@ def test_two_jobs_at_once_are_refused(client: WorkerClient, tmp_path: Path) -> N
     submit(client, tmp_path)
     with pytest.raises(ValueError, match="busy"):
         submit(client, tmp_path)
+
+
+def test_a_job_that_gives_way_is_stopped_by_the_next_and_not_heard_any_more(
+    client: WorkerClient, qtbot: QtBot, tmp_path: Path
+) -> None:
+    request = {"do": "train", "run": str(tmp_path)}
+    for moment in (0, 3):  # before the process is ready, and in the midst of it
+        first = Heard(client.submit(request, gives_way=True))
+        qtbot.waitUntil(lambda h=first, n=moment: len(h.all) >= n, timeout=WAIT)
+        second = submit(client, tmp_path)
+        assert first.all[-1] == "ended"
+        heard = len(first.all)
+        with pytest.raises(ValueError, match="busy"):
+            client.submit(request, gives_way=True)
+        qtbot.waitUntil(lambda h=second: len(h.all) > 3, timeout=WAIT)
+        client.stop()
+        qtbot.waitUntil(second.ended, timeout=WAIT)
+        assert second.all[0].step == 1
+        assert len(first.all) == heard

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 MODEL_KEY = "napari-unet model"
 """In a layer's metadata: the model that predicted it."""
 
+LOOK_KEY = "napari-unet look"
+"""In a layer's metadata: it is computed only where it is looked at."""
+
 PREVIEW_KEY = "napari-unet preview"
 """In a layer's metadata: it shows training patches."""
 

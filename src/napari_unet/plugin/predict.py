@@ -26,8 +26,9 @@ from napari_unet.plugin.fields import (
 from napari_unet.plugin.filling import FillingLayers
 from napari_unet.plugin.fit import FitView
 from napari_unet.plugin.forms import OptionsForm
+from napari_unet.plugin.lazy import WHERE_I_LOOK, Look
 from napari_unet.plugin.models import ModelChoice, describe, has_objects
-from napari_unet.plugin.predict_job import Prediction, order_prediction
+from napari_unet.plugin.predict_job import Prediction, find_both, order_prediction
 from napari_unet.plugin.session import DockedWidget
 from napari_unet.plugin.where import BOXES
 
@@ -74,9 +75,10 @@ class PredictWidget(DockedWidget):
         self.image = LayerChoice(self._viewer, Image, "open an image first")
         self.model = ModelChoice()
         self.where = choice(
-            {each: each for each in ("whole image", *BOXES)},
+            {each: each for each in ("whole image", *BOXES, WHERE_I_LOOK)},
             "What to predict; it is the same as in the whole image, whose "
-            "surroundings it sees.",
+            "surroundings it sees. A huge image can be predicted where you look, as "
+            "you move through it.",
         )
         self.about = paragraph()
         self.probabilities = tick("also probabilities", "An image for each class.")
@@ -157,6 +159,9 @@ class PredictWidget(DockedWidget):
         self.advanced.enter({"object_dims": info["network"].get("dims", 2)})
 
     def _on_predict(self) -> None:
+        if self.where.currentText() == WHERE_I_LOOK:
+            self._look()
+            return
         try:
             self._ordered = ordered = self._order()
         except UNetError as error:
@@ -174,6 +179,17 @@ class PredictWidget(DockedWidget):
         job.ended.connect(self._on_ended)
         self._update_buttons()
         self.session.start(job)
+
+    def _look(self) -> None:
+        try:
+            image, model = find_both(self.image.layer, self.model.path())
+            entered = self.advanced.values()
+            look = Look(self._viewer, self.session, image, model, entered)
+        except UNetError as error:
+            show_error(str(error))
+            return
+        self.status.setText("Measuring the image …")
+        look.said.connect(self.status.setText)
 
     def _order(self) -> Prediction:
         wanted = [

@@ -85,7 +85,7 @@ def order_prediction(
         If something is missing, the worker is busy, or the part lies outside of the
         image.
     """
-    layer, file = _given(layer, model)
+    layer, file = find_both(layer, model)
     session.check_free()
     info = read_info(file)
     stack = stack_from_layer(layer)
@@ -114,7 +114,7 @@ def order_prediction(
     return Prediction(job, target, info, str(model), files)
 
 
-def _given(layer: Image | None, model: Path | None) -> tuple[Image, Path]:
+def find_both(layer: Image | None, model: Path | None) -> tuple[Image, Path]:
     """Return the layer and the model's file, or say what is missing."""
     if layer is None:
         raise UNetError(

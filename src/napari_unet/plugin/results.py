@@ -131,10 +131,10 @@ def _parts(
     elif name == "labels":
         yield "prediction", "labels", pixels, {"opacity": 0.5}
     else:
-        yield name, "image", pixels, {"contrast_limits": _usual(info["scale"])}
+        yield name, "image", pixels, {"contrast_limits": usual_values(info["scale"])}
 
 
-def _usual(scale: Mapping[str, Any]) -> tuple[float, float]:
+def usual_values(scale: Mapping[str, Any]) -> tuple[float, float]:
     """Return between which values most predictions of a regression lie."""
     spread = 2 * scale["deviation"]
     return scale["mean"] - spread, scale["mean"] + spread

@@ -28,7 +28,8 @@ _ALL: weakref.WeakSet[Session] = weakref.WeakSet()
 class Session(QObject):
     """The worker process of a viewer and the models trained with it.
 
-    The process ends with the last widget that uses it, or with the application.
+    The process ends with the last that uses it, a widget or a layer that is predicted
+    where it is looked at, or with the application.
     """
 
     model_trained = Signal(object)
@@ -63,14 +64,14 @@ class Session(QObject):
                 "its widget."
             )
 
-    def join(self, user: QWidget) -> None:
-        """Count a widget in, and warm the worker up."""
+    def join(self, user: QObject) -> None:
+        """Count a widget or a layer in, and warm the worker up."""
         self._users.add(id(user))
         user.destroyed.connect(partial(self._leave, id(user)))
         self.worker.start()
 
-    def leave(self, user: QWidget) -> None:
-        """Count a widget out; after the last one the worker process ends."""
+    def leave(self, user: QObject) -> None:
+        """Count it out; after the last one the worker process ends."""
         self._leave(id(user))
 
     def close(self) -> None:

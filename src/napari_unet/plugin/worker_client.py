@@ -22,7 +22,14 @@ _SIGKILL = 9
 
 
 class Job(QObject):
-    """One request at work. `ended` is its last signal, whatever happened before."""
+    """One request at work. `ended` is its last signal, whatever happened before.
+
+    Parameters
+    ----------
+    parent : QObject
+    gives_way : bool
+        Whether it is stopped when another one is submitted.
+    """
 
     reported = Signal(object)
     """An `napari_unet.events.Event` that reports on the work."""
@@ -31,6 +38,10 @@ class Job(QObject):
     died = Signal(str)
     """The process ended under the job: the sentence for the user."""
     ended = Signal()
+
+    def __init__(self, parent: QObject, *, gives_way: bool = False) -> None:
+        super().__init__(parent)
+        self.gives_way = gives_way
 
 
 class WorkerClient(QObject):
@@ -89,11 +100,17 @@ class WorkerClient(QObject):
         self._errors.clear()
         process.start(self._command[0], list(self._command[1:]))
 
-    def submit(self, request: dict[str, Any]) -> Job:
-        """Start a job; the caller has made sure that the worker is not `busy`."""
+    def submit(self, request: dict[str, Any], *, gives_way: bool = False) -> Job:
+        """Start a job, as soon as one that gives way has stopped.
+
+        The caller has made sure that no other job is at work.
+        """
         if self._job is not None:
-            raise ValueError("The worker is busy.")
-        self._job = job = Job(self)
+            if not self._job.gives_way:
+                raise ValueError("The worker is busy.")
+            self.stop()
+            self._end_job()  # what it still reports is not heard
+        self._job = job = Job(self, gives_way=gives_way)
         self._request = request
         self.start()
         self._send_waiting()
@@ -161,8 +178,8 @@ class WorkerClient(QObject):
                 self._end_job()
             self._set_ready(True)
             self._send_waiting()
-        elif self._job is None:
-            return
+        elif self._job is None or self._request is not None:
+            return  # of a job that nobody waits for any more
         elif isinstance(event, Failed):
             if event.details:
                 _LOG.error("%s", event.details)

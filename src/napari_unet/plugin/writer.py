@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.data import write_stack
+from napari_unet.errors import UNetError
+from napari_unet.plugin.choices import LOOK_KEY
 from napari_unet.plugin.layers import stack_from_data
+from napari_unet.plugin.lazy_levels import PARTIAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +33,14 @@ def write(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     -------
     list of str
         The file written.
+
+    Raises
+    ------
+    UNetError
+        If the layer is computed only where it is looked at.
     """
+    if LOOK_KEY in meta.get("metadata", {}):
+        raise UNetError(PARTIAL)
     stack = stack_from_data(data, meta)
     lengths = dict(zip(stack.axes, stack.shape, strict=True))
     loops = "".join(axis for axis in stack.section_axes if axis not in "YX")
