@@ -241,6 +241,7 @@ def _add_predict(commands: Any) -> None:
 def _predict(given: argparse.Namespace) -> int:
     from napari_unet.console import stop_on_interrupt
     from napari_unet.model import Model
+    from napari_unet.prediction.results import find_store
 
     config = PredictionConfig.from_dict(flags.chosen(given, PredictionConfig))
     model = Model.load(given.model)
@@ -260,7 +261,9 @@ def _predict(given: argparse.Namespace) -> int:
                 _complain(str(error))
                 failed += 1
             if stop.is_set():
-                _complain(f"Stopped at {path}; what was finished before is kept.")
+                resumes = find_store(path.name, given.out, files) is not None
+                more = " The same command goes on with it." if resumes else ""
+                _complain(f"Stopped at {path}; what was finished is kept.{more}")
                 return 1
     return 1 if failed else 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -154,6 +155,22 @@ def test_out_may_be_one_file(tmp_path: Path) -> None:
     assert open_stack(tmp_path / "mine.tif").shape == (3, 9, 9)
 
 
+@pytest.mark.parametrize("axes", ["ZYX", "ZTYX"])
+def test_volumes_go_to_files_too(tmp_path: Path, axes: str) -> None:
+    model = random_model(name="unet-3d", dims=3)
+    given = stack(*({"T": 2, "Z": 5, "Y": 24, "X": 20}[a] for a in axes), axes=axes)
+    region = ",".join({"T": ":", "Z": "1:5", "Y": "3:", "X": ":"}[a] for a in axes)
+    options: dict[str, Any] = {"tile": 16, "region": region, "object_dims": 3, **FP32}
+    for output in ("labels", "probabilities", "objects"):
+        expected = predict(model, given, output=output, **options)
+        letters = f"{axes[:-2]}CYX" if output == "probabilities" else axes
+        for out in (tmp_path / output / "a.zarr", tmp_path / output / "a.tif"):
+            got = predict(model, given, output=output, out=out, **options)
+            assert isinstance(got, Stack)
+            pixels = np.asarray(got).transpose([got.axes.index(a) for a in letters])
+            np.testing.assert_array_equal(pixels, expected)
+
+
 def test_values_and_objects_in_a_store(tmp_path: Path) -> None:
     model = random_model(Scale(5.0, 2.0))
     values = predict(model, image(40, 50), **FP32)
@@ -230,9 +247,10 @@ def test_a_stopped_store_goes_on_and_another_model_is_refused(tmp_path: Path) ->
         begin(other)
     with pytest.raises(OutputExistsError, match=r"results .*probabilities"):
         begin(random_model(), probabilities=True)
-    model, computed = random_model(), []
-    model.network.register_forward_pre_hook(lambda *_: computed.append(0))
-    begin(model)
+    started, *_ = begin(random_model())
+    assert re.fullmatch(
+        r"a\.zarr is \d+% there already, and goes on\.", *started.remarks
+    )
     assert listed(tmp_path) == ["a.zarr"]
     expected = predict(random_model(), given, tile=32, **FP32)
     np.testing.assert_array_equal(np.asarray(open_stack(out)), expected)

@@ -128,6 +128,13 @@ class ZarrWriter:
         with self._telling():
             self.ledger.note(name, value)
 
+    @property
+    def share(self) -> float:
+        """Share of the pixels that are written, 0 to 1."""
+        arrays = self._arrays.values()
+        done = sum(array.share * array.nbytes for array in arrays)
+        return done / sum(array.nbytes for array in arrays)
+
     def has(self, name: str, place: Sequence[int | slice]) -> bool:
         """Return whether a piece of a result is written, all of it."""
         return self._arrays[name].has(place)
@@ -188,10 +195,8 @@ class ZarrWriter:
             raise UNetError(self._complaint(error)) from error
 
     def _complaint(self, error: OSError) -> str:
-        arrays = getattr(self, "_arrays", {}).values()
-        done = sum(array.share * array.nbytes for array in arrays)
-        total = sum(array.nbytes for array in arrays)
-        needed = room_needed(self.ledger.written, done / total) if total else ""
+        begun = hasattr(self, "_arrays")
+        needed = room_needed(self.ledger.written, self.share) if begun else ""
         return (
             f"{self.part} could not be written ({error.strerror or error}).{needed} "
             "What is finished is kept: make room, and run the same again to go on."

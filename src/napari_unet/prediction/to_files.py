@@ -221,6 +221,9 @@ def _open_store(
                 work = job.prepare()
             writer.note("precision", dtype_name(work.predictor.dtype))
             writer.note("window", list(work.plan.window))
+        if writer.share:
+            going_on = f"{path.name} is {writer.share:.0%} there already, and goes on."
+            work = replace(work, remarks=(*work.remarks, going_on))
         yield work, writer
     finally:
         writer.abandon()
