@@ -297,6 +297,13 @@ def test_a_folder_of_somebody_else_is_left_alone(tmp_path):
     assert files(part) == {"precious": b"mine"}
 
 
+def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    layouts = {"labels": layout_of(labels(1, 16, 16))}
+    with pytest.raises(UNetError, match="could not be made"):
+        ZarrWriter(tmp_path / "file" / "a.zarr", layouts, {})
+
+
 def test_two_at_once_are_refused(tmp_path):
     layouts = {"labels": layout_of(labels(1, 16, 16))}
     writer = ZarrWriter(tmp_path / "a.zarr", layouts, {})

@@ -152,7 +152,7 @@ def _short(value: Any) -> str:
 
 
 def _claim(file: int, folder: Path) -> None:
-    """Keep other processes out while this one lives; Windows does so by itself."""
+    """Keep other processes out while this one lives, where the system can."""
     if sys.platform == "win32":
         return
     import fcntl

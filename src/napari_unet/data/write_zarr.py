@@ -94,23 +94,15 @@ class ZarrWriter:
             )
         self.path = path
         self.part = part_of(path)
+        self._arrays: dict[str, PyramidWriter] = {}
         with self._telling():
             given = {"ome_zarr": version, **purpose}
             self.ledger = _open_ledger(self.part, given, overwrite)
-            self._arrays = {
-                name: PyramidWriter(
-                    layout,
-                    GROUPS[name],
-                    self.ledger,
-                    "c/" if version == "0.5" else "",
-                    mode_of_four if name in _LABELS else mean_of_four,
-                )
-                for name, layout in layouts.items()
-            }
-            self.ledger.found = set()  # the arrays know it now, in less memory
-            if "described" not in self.ledger.notes:
-                self._describe(layouts, classes, version)
-                self.ledger.note("described", True)
+            try:
+                self._open_arrays(layouts, classes, version)
+            except BaseException:
+                self.ledger.close()
+                raise
 
     @property
     def notes(self) -> Mapping[str, Any]:
@@ -168,6 +160,20 @@ class ZarrWriter:
         """Let go of the store; what is written of it stays, to be gone on with."""
         self.ledger.close()
 
+    def _open_arrays(
+        self, layouts: Mapping[str, Layout], classes: Classes | None, version: str
+    ) -> None:
+        prefix = "c/" if version == "0.5" else ""
+        for name, layout in layouts.items():
+            reduce = mode_of_four if name in _LABELS else mean_of_four
+            path = GROUPS[name]
+            array = PyramidWriter(layout, path, self.ledger, prefix, reduce)
+            self._arrays[name] = array
+        self.ledger.found = set()  # the arrays know it now, in less memory
+        if "described" not in self.ledger.notes:
+            self._describe(layouts, classes, version)
+            self.ledger.note("described", True)
+
     def _describe(
         self, layouts: Mapping[str, Layout], classes: Classes | None, version: str
     ) -> None:
@@ -195,8 +201,9 @@ class ZarrWriter:
             raise UNetError(self._complaint(error)) from error
 
     def _complaint(self, error: OSError) -> str:
-        begun = hasattr(self, "_arrays")
-        needed = room_needed(self.ledger.written, self.share) if begun else ""
+        if not self._arrays:
+            return f"{self.part} could not be made ({error}). Choose another folder."
+        needed = room_needed(self.ledger.written, self.share)
         return (
             f"{self.part} could not be written ({error.strerror or error}).{needed} "
             "What is finished is kept: make room, and run the same again to go on."

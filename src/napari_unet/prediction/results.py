@@ -130,7 +130,8 @@ def check_free(paths: Iterable[Path], stack: Stack, *, overwrite: bool) -> None:
         If one of them is the image.
     """
     present = [path for path in paths if path.exists()]
-    if stack.source and any(path.samefile(stack.source) for path in present):
+    image = stack.source
+    if image and image.exists() and any(path.samefile(image) for path in present):
         raise ConfigError(
             f"{stack.source} is the image itself: write the result somewhere else."
         )
