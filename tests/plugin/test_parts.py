@@ -19,6 +19,7 @@ from superqt.utils import qimage_to_array
 
 from napari_unet.config import NETWORKS, PredictionConfig, TrainingConfig, options
 from napari_unet.data import Classes, Stack
+from napari_unet.errors import StackFormatError
 from napari_unet.events import PatchesDrawn
 from napari_unet.plugin import pixels, runs
 from napari_unet.plugin.fields import BudgetField, FolderField, clock
@@ -307,9 +308,11 @@ def test_a_full_disk_is_said_with_a_way_out(
     job = PixelJob(WorkerClient(), {"do": do}, lambda _: {}, tmp_path / "pixels")
     said: list[str] = []
     job.failed.connect(said.append)
-    job._on_unwritten(OSError("No space left on device"))
+    job._on_unprepared(OSError("No space left on device"))
     assert "No space left on device" in said[0]
     assert ("choose another run folder" in said[0]) == (do == "train")
+    job._on_unprepared(StackFormatError("a.tif is cut off."))
+    assert "could not be read (a.tif is cut off.)" in said[1]
 
 
 def test_models_are_described() -> None:

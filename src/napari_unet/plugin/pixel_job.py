@@ -59,7 +59,7 @@ class PixelJob(QObject):
         create_worker(
             self._prepare,
             self._cancelled,
-            _connect={"returned": self._submit, "errored": self._on_unwritten},
+            _connect={"returned": self._submit, "errored": self._on_unprepared},
         )
         del self._prepare  # and the pixels it knows
 
@@ -85,13 +85,15 @@ class PixelJob(QObject):
         job.died.connect(self.died)
         job.ended.connect(self._end)
 
-    def _on_unwritten(self, error: Exception) -> None:
+    def _on_unprepared(self, error: Exception) -> None:
         way_out = "Make room there"
         if self._request["do"] == "train":  # a prediction has no folder to choose
             way_out += ", or choose another run folder"
-        self.failed.emit(
-            f"The pixels could not be written to {self._folder} ({error}). {way_out}."
-        )
+        if isinstance(error, OSError):
+            message = f"could not be written to {self._folder} ({error}). {way_out}."
+        else:
+            message = f"could not be read ({error}). Open the image again."
+        self.failed.emit(f"The pixels {message}")
         self._end()
 
     def _end(self) -> None:

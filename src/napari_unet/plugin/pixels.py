@@ -46,9 +46,15 @@ def private_folder(run: Path) -> Path:
         return Path(tempfile.mkdtemp(prefix=owner, dir=run))
     except OSError as error:
         raise UNetError(
-            f"The run folder {run} could not be written to ({error}). Choose another "
-            "one."
+            f"The folder {run} could not be written to ({error}). Choose another one."
         ) from error
+
+
+def temporary_folder() -> Path:
+    """Make a new folder for pixels and results that no run folder is known for."""
+    return private_folder(
+        Path(tempfile.gettempdir()) / f"napari-unet-{Path.home().name}"
+    )
 
 
 def _sweep(run: Path) -> None:

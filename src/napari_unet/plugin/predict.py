@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, cast
 
 from napari.layers import Image
@@ -53,6 +54,7 @@ class PredictWidget(DockedWidget):
         self._job: PixelJob | None = None
         self._cut_short = ""  # why the prediction ends before it is complete
         self._tiles = (0, 0)  # done, of all
+        self._started = 0.0  # when the first tile was
         self._make_fields()
         layout = self.column()
         layout.addWidget(self._data_box())
@@ -218,6 +220,7 @@ class PredictWidget(DockedWidget):
     def _on_event(self, event: Event) -> None:
         if isinstance(event, PredictionStarted):
             self.progress.begin(f"{event.sections} sections, {event.tiles} tiles")
+            self._started = time.monotonic()
             for remark in event.remarks:
                 if not (self.fit.said and remark.startswith(self.fit.said)):
                     show_warning(remark)
@@ -225,7 +228,9 @@ class PredictWidget(DockedWidget):
         elif isinstance(event, TilesDone):
             self._tiles = event.done, event.total
             words = f"{event.done} of {event.total} tiles"
-            self.progress.show_share(event.done / event.total, None, words)
+            share = event.done / event.total
+            left = (time.monotonic() - self._started) * (1 - share) / share
+            self.progress.show_share(share, left, words)
             self._layers.touch()
         elif isinstance(event, PredictionFinished):
             self._cut_short = ""  # it came too late for that

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.config import PredictionConfig
@@ -19,6 +17,7 @@ from napari_unet.plugin.where import BOXES, region_in
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+    from pathlib import Path
 
     from napari.components import ViewerModel
     from napari.layers import Image
@@ -93,7 +92,7 @@ def order_prediction(
     if where in BOXES:
         region = region_in(BOXES[where](viewer, layer), layer, stack, where)
     config = PredictionConfig.from_dict(entered)
-    folder = Path(tempfile.mkdtemp(prefix="napari-unet-"))
+    folder = pixels.temporary_folder()
     copy = folder / "image.npy"
     main = "prediction" if info["classes"] is None else "labels"
     names = [main, *wanted] + ["uncertainty"] * (config.uncertainty != "none")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.config import TrainingConfig
@@ -14,6 +12,7 @@ from napari_unet.plugin.layers import mask_from_layer, stack_from_layer
 from napari_unet.plugin.pixel_job import PixelJob
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from threading import Event
 
     from napari.layers import Image, Labels
@@ -96,7 +95,7 @@ def preview_job(
         If options do not fit each other.
     """
     sent = TrainingConfig.from_dict(entered).to_dict()
-    folder = Path(tempfile.mkdtemp(prefix="napari-unet-"))
+    folder = pixels.temporary_folder()
     return _job(worker, image, labels, folder, sent, {"do": "preview"})
 
 
