@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -81,6 +82,37 @@ def test_openvino_compiles_few_shapes_then_any() -> None:
             expected = built(windows)
         torch.testing.assert_close(compute(windows), expected, rtol=1e-4, atol=1e-4)
     assert len(compute._compiled) == openvino.MOST_SHAPES + 1
+
+
+@needs_openvino
+def test_openvino_may_be_asked_from_several_threads() -> None:
+    config = NetworkConfig(depth=2, width=8)
+    built = network(config)
+    compute, _ = run("openvino", built, config)
+    windows = [torch.randn(1, 1, 128, 128) for _ in range(12)]
+    with torch.inference_mode():
+        expected = [built(each) for each in windows]
+    with ThreadPoolExecutor(4) as pool:
+        for found, right in zip(pool.map(compute, windows), expected, strict=True):
+            torch.testing.assert_close(found, right, rtol=1e-4, atol=1e-4)
+
+
+@needs_openvino
+def test_a_network_is_converted_once_unless_it_changes() -> None:
+    config = NetworkConfig(depth=1, width=2)
+    built = network(config)
+    first, _ = run("openvino", built, config)
+    assert run("openvino", built, config)[0] is first
+    rough, _ = run("openvino", built, config, dtype=torch.bfloat16)
+    assert rough is not first
+    with torch.no_grad():
+        for weight in built.parameters():
+            weight.mul_(0.5)
+    windows = torch.randn(1, 1, 8, 8)
+    with torch.inference_mode():
+        expected = built(windows)
+    changed, _ = run("openvino", built, config)
+    torch.testing.assert_close(changed(windows), expected, rtol=1e-4, atol=1e-4)
 
 
 class Unusual(nn.Module):

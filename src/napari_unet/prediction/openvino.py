@@ -10,6 +10,7 @@ import sys
 import warnings
 from importlib import import_module
 from importlib.util import find_spec
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -66,16 +67,17 @@ class OpenVinoNetwork:
         self._check(network, other)
         self._precision = "bf16" if dtype == torch.bfloat16 else "f32"
         self._compiled: dict[torch.Size | None, Any] = {}
+        self._alone = Lock()
 
     def __call__(self, windows: torch.Tensor) -> torch.Tensor:
         """Return the logits ``(N, classes, …)`` of windows ``(N, C, …)`` as float32."""
         shape: torch.Size | None = windows.shape
-        if shape not in self._compiled:
-            if len(self._compiled) >= MOST_SHAPES:
+        with self._alone:  # it has room for one window batch at a time
+            if shape not in self._compiled and len(self._compiled) >= MOST_SHAPES:
                 shape = None
             if shape not in self._compiled:
                 self._compiled[shape] = self._compile(shape, self._precision)
-        return _run(self._compiled[shape], windows)
+            return _run(self._compiled[shape], windows)
 
     def _compile(self, shape: torch.Size | None, precision: str) -> Any:
         """Compile for windows of one shape, which is faster, or for any."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 DEVICES = {"openvino": "cpu", "compiled": "cuda"}
 """Where an engine computes that is not torch itself. On a CPU compiling takes half a
 minute, and no pass was faster for it."""
+
+_CONVERTED: WeakKeyDictionary[nn.Module, tuple[Any, OpenVinoNetwork]] = (
+    WeakKeyDictionary()
+)
 
 
 def choose_runtime(
@@ -63,11 +69,22 @@ def choose_runtime(
     first, other = _windows(config, geometry)
     try:
         if engine == "openvino":
-            plain = fold_batch_norm(network)
-            return OpenVinoNetwork(plain, first, other, weight.dtype), ""
+            return _converted(network, first, other, weight.dtype), ""
         return compiled(prepared, other.to(weight.device, weight.dtype)), ""
     except ModelError as error:
         return None, f"{error} Torch computes it as ever."
+
+
+def _converted(
+    network: nn.Module, first: torch.Tensor, other: torch.Tensor, dtype: torch.dtype
+) -> OpenVinoNetwork:
+    """Convert a network, or take what it was converted to before with these weights."""
+    tensors = itertools.chain(network.parameters(), network.buffers())
+    state = dtype, *(each._version for each in tensors)
+    if _CONVERTED.get(network, (None,))[0] != state:
+        plain = fold_batch_norm(network)
+        _CONVERTED[network] = state, OpenVinoNetwork(plain, first, other, dtype)
+    return _CONVERTED[network][1]
 
 
 def compiled(network: nn.Module, window: torch.Tensor) -> Run:
