@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_unet.config import NetworkConfig
+from napari_unet.data.region import find_region
 from napari_unet.errors import UNetError
 from napari_unet.plugin.fields import paragraph
 from napari_unet.plugin.layers import stack_from_layer
-from napari_unet.prediction.rescaling import compare_sizes
+from napari_unet.prediction.rescaling import compare_sizes, rescaling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,6 +46,17 @@ class TrainedModel:
         config = NetworkConfig.from_dict(info["network"])
         size, name = info.get("pixel_size") or {}, info.get("name", "")
         return cls(config, size, info.get("unit"), name)
+
+    def as_seen(self, stack: Stack) -> Stack:
+        """Return an image at the pixel size at which the model is to see it.
+
+        Raises
+        ------
+        UNetError
+            If one of the two does not say how large its pixels are.
+        """
+        grid = rescaling(self, stack, find_region(stack))
+        return grid.stack if grid else stack
 
     def misfit(self, stack: Stack) -> str:
         """Say why an image cannot be predicted with the model; empty if it can.

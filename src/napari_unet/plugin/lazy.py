@@ -17,6 +17,7 @@ from superqt.utils import create_worker
 from napari_unet.config import PredictionConfig
 from napari_unet.events import Event, LookStarted, TilePredicted
 from napari_unet.model import find_model, read_info
+from napari_unet.plugin.fit import TrainedModel
 from napari_unet.plugin.handover import files_of
 from napari_unet.plugin.layers import stack_from_layer
 from napari_unet.plugin.lazy_layer import LazyView
@@ -109,7 +110,9 @@ class Look(QObject):
         self._viewer = viewer
         self._session = session
         self._folder = Path(tempfile.mkdtemp(prefix="napari-unet-"))
-        self._pixels = LookPixels(stack, files_of(image), self._folder)
+        trained = TrainedModel.from_info(info)
+        seen = trained.as_seen(stack) if config.rescale else stack
+        self._pixels = LookPixels(stack, files_of(image), self._folder, seen)
         self._files = TileFiles()
         self._request: dict[str, Any] = {
             "do": "look",

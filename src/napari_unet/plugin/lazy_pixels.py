@@ -37,11 +37,15 @@ class LookPixels:
         Those the pixels may come from; see `files_of`.
     folder : Path
         Where excerpts go for the time that they are needed.
+    seen : Stack
+        The image at the pixel size at which the network sees it: its grey values are
+        those to normalise by.
     """
 
     stack: Stack
     files: tuple[Path, ...]
     folder: Path
+    seen: Stack
 
     def open(self) -> dict[str, Any]:
         """Return what the request says of the image: its file, or what it is like."""
@@ -51,7 +55,7 @@ class LookPixels:
         return {
             "image": None,
             "nothing": {"shape": self.stack.shape, "dtype": self.stack.dtype.str},
-            "normalisation": measure_normalisation(self.stack).to_dict(),
+            "normalisation": measure_normalisation(self.seen).to_dict(),
         }
 
     def cut(

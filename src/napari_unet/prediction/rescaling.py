@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from napari_unet.config import NetworkConfig
     from napari_unet.data.rescale import Weights
     from napari_unet.data.stack import Stack
-    from napari_unet.model import Model
     from napari_unet.prediction.block import Place
 
 _ALIKE = 1.1  # times that one size may be the other
@@ -132,7 +131,7 @@ class Rescaling:
                 del bands[frame]
 
 
-def rescaling(model: Model, stack: Stack, region: Region) -> Rescaling | None:
+def rescaling(model: Trained, stack: Stack, region: Region) -> Rescaling | None:
     """Return the grid at which a model is to see a region, or None if it sees it so.
 
     Raises
