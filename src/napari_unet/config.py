@@ -623,7 +623,7 @@ class ObjectConfig(Config):
         minimum=0,
     )
     neck: float = option(
-        0.15,
+        0.25,
         "By how much of its depth an object narrows where it is taken for two that "
         "touch; at 1 only a predicted border parts them.",
         minimum=0,
