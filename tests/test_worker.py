@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import subprocess
 import sys
@@ -267,3 +268,68 @@ def test_writing_to_a_viewer_that_is_gone_is_no_error() -> None:
     outbox = Outbox(Closed())
     outbox.send(Ready())
     outbox.send(Ready())
+
+
+@pytest.mark.parametrize("network", [{"context": 1}, {"dims": 3}, {"depth": 2}])
+def test_a_region_of_an_excerpt_is_part_of_the_whole(
+    tmp_path: Path, network: dict[str, int]
+) -> None:
+    import napari_unet
+    from napari_unet.data.normalisation import measure_normalisation
+
+    model = small_model({"classes": 2, **network})
+    model.save(tmp_path / "model.safetensors")
+    image, _ = synthetic_em(5, 64)
+    whole = napari_unet.predict(model, image, output="both", precision="fp32")
+    first, last = (0, 5) if "dims" in network else (1, 4)
+    np.save(tmp_path / "part.npy", np.asarray(image)[first:last])
+    names = ("labels", "probabilities", "objects")
+    request = {
+        "model": str(tmp_path / "model.safetensors"),
+        "image": str(tmp_path / "part.npy"),
+        "excerpt": {"shape": (5, 64, 64), "starts": (first, 0, 0)},
+        "normalisation": measure_normalisation(image).to_dict(),
+        "axes": "ZYX",
+        "region": [[2, 3], [10, 40], [0, 21]],
+        "results": {name: str(tmp_path / f"{name}.npy") for name in names},
+        "options": {"precision": "fp32"},
+    }
+    events = list(predict(request, lambda: False))
+    assert events[-1] == PredictionFinished()
+    labels, shares, objects = (np.load(tmp_path / f"{name}.npy") for name in names)
+    np.testing.assert_array_equal(labels, whole[0][2:3, 10:40, :21])
+    np.testing.assert_allclose(shares, whole[1][2:3, :, 10:40, :21], atol=1e-5)
+    assert objects.shape == labels.shape
+
+
+def test_what_is_done_when_a_prediction_is_stopped_is_in_the_files(
+    tmp_path: Path,
+) -> None:
+    model = small_model({})
+    model.save(tmp_path / "model.safetensors")
+    np.save(tmp_path / "image.npy", np.asarray(synthetic_em(1, 512)[0])[0])
+    request = {
+        "model": str(tmp_path / "model.safetensors"),
+        "image": str(tmp_path / "image.npy"),
+        "axes": "YX",
+        "results": {"labels": str(tmp_path / "labels.npy")},
+        "options": {"tile": 128},
+    }
+    asked = itertools.count()
+    events = list(predict(request, lambda: next(asked) == 8))
+    assert PredictionFinished() not in events
+    labels = np.load(tmp_path / "labels.npy")
+    assert labels[0].all()  # the classes are 10 and 255
+    assert not labels[-1].any()
+
+
+def small_model(network: dict[str, int]) -> Any:
+    import torch
+
+    from napari_unet import Model
+    from napari_unet.config import NetworkConfig
+    from napari_unet.networks import build_network
+
+    torch.manual_seed(0)
+    config = NetworkConfig(**{"depth": 1, "width": 4, **network})
+    return Model(build_network(config), config, Classes((10, 255)))

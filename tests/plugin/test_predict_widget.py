@@ -257,13 +257,19 @@ def test_cancel_keeps_what_is_done(
     assert layer.data[0].any()  # nothing is lost, its file is gone
 
 
+@pytest.mark.parametrize("when", ["at once", "at the worker's"])
 def test_cancel_before_the_start_adds_nothing(
-    make_napari_viewer: MakeViewer, qtbot: QtBot, model: Model
+    make_napari_viewer: MakeViewer, qtbot: QtBot, model: Model, when: str
 ) -> None:
     viewer = make_napari_viewer()
     add_tissue(viewer)
     predict = open_widget(viewer, "Predict")
+    worker = session_of(viewer).worker
+    if when != "at once":
+        qtbot.waitUntil(lambda: worker._ready, timeout=WAIT)
     click(qtbot, predict.predict_button)
+    if when != "at once":
+        qtbot.waitUntil(lambda: worker.busy, timeout=WAIT)
     click(qtbot, predict.cancel_button)
     qtbot.waitUntil(idle(predict), timeout=WAIT)
     assert [layer.name for layer in viewer.layers] == ["tissue", "truth"]

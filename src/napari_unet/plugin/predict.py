@@ -224,7 +224,8 @@ class PredictWidget(DockedWidget):
             for remark in event.remarks:
                 if not (self.fit.said and remark.startswith(self.fit.said)):
                     show_warning(remark)
-            self._layers.add(self._ordered.layers())
+            if not self._cut_short:  # by a Cancel that came before
+                self._layers.add(self._ordered.layers())
         elif isinstance(event, TilesDone):
             self._tiles = event.done, event.total
             words = f"{event.done} of {event.total} tiles"
@@ -248,14 +249,15 @@ class PredictWidget(DockedWidget):
     def _close_layers(self) -> None:
         """Say of the layers what they hold."""
         name = self._layers.end("partial" if self._cut_short else "")
-        if not self._cut_short:
-            self.status.setText(f"Added the layer {name!r}." if name else "")
-            return
-        rest = "Nothing was added."
-        if name:
-            done, total = self._tiles
-            rest = f"{done} of {total} tiles are done and kept in the layer {name!r}."
-        self.status.setText(f"{self._cut_short.rstrip('.')}. {rest}")
+        done, total = self._tiles
+        words = f"{self._cut_short.rstrip('.')}. " if self._cut_short else ""
+        if not name:
+            words += "Nothing was added."
+        elif words:
+            words += f"{done} of {total} tiles are done and kept in the layer {name!r}."
+        else:
+            words = f"Added the layer {name!r}."
+        self.status.setText(words)
 
     def _update_buttons(self) -> None:
         running = self._job is not None
