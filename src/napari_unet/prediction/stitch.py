@@ -61,7 +61,8 @@ class Stitcher:
         """Return probabilities, or values; entropies, below the logits, stay."""
         scores = self._scores(logits).float()
         shares = torch.softmax(scores, dim=0) if len(scores) > 1 else scores
-        return torch.cat([shares, logits[len(scores) :]])
+        below = logits[len(scores) :]
+        return torch.cat([shares, below]) if len(below) else shares
 
     def _scores(self, logits: torch.Tensor) -> torch.Tensor:
         return logits[:-1] if self._uncertainty == "disagreement" else logits
