@@ -179,6 +179,7 @@ def test_options_come_in_the_order_they_are_defined() -> None:
         "neck",
         "minimum_size",
         "tile",
+        "memory",
         "rescale",
         "tta",
         "uncertainty",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         predict_attention,
         predict_lazy,
     )
+    from napari_unet.prediction.planning import plan
     from napari_unet.training import preview_patches, train
 
     __version__: str
@@ -51,6 +52,7 @@ __all__ = [
     "find_objects",
     "networks",
     "open_stack",
+    "plan",
     "predict",
     "predict_attention",
     "predict_lazy",
@@ -76,6 +78,7 @@ _MODULES = {
     "evaluate_regression": "evaluation",
     "find_objects": "prediction",
     "open_stack": "data",
+    "plan": "prediction.planning",
     "predict": "prediction",
     "predict_attention": "prediction",
     "predict_lazy": "prediction",

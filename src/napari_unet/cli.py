@@ -428,13 +428,37 @@ def _add_info(commands: Any) -> None:
         commands, "info", _info, "describe an image, a model or a run"
     )
     parser.add_argument("file", type=Path, help=f"image, or {MODEL}")
+    parser.add_argument(
+        "image", type=Path, nargs="?", help="how a model would predict it"
+    )
+    parser.add_argument(
+        "--shape",
+        type=flags.shape,
+        metavar="N,N,N",
+        help="how a model would predict an image so large, such as 30,512,512",
+    )
     flags.add_image_flags(parser)
     flags.add_output_flags(parser)
+    flags.add_options(parser, PredictionConfig)
+    parser.usage = "%(prog)s FILE [IMAGE | --shape N,N,N] [options]"
 
 
 def _info(given: argparse.Namespace) -> int:
-    _show_facts(given, _facts(given.file, given))
+    facts = _facts(given.file, given)
+    if given.image or given.shape:
+        facts["prediction"] = _plan(given)
+    _show_facts(given, facts)
     return 0
+
+
+def _plan(given: argparse.Namespace) -> dict[str, Any]:
+    from napari_unet.prediction.planning import plan
+
+    options = flags.chosen(given, PredictionConfig)
+    if given.shape:
+        return plan(given.file, given.shape, axes=given.axes, **options).to_dict()
+    image = inputs.open_one(given.image, given, axes=given.axes)
+    return plan(given.file, image, **options).to_dict()
 
 
 def _facts(path: Path, given: argparse.Namespace) -> dict[str, Any]:

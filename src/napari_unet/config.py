@@ -645,6 +645,11 @@ class PredictionConfig(ObjectConfig, ComputeConfig):
         usual=512,
         minimum=16,
     )
+    memory: str | None = option(
+        None,
+        "Memory to predict in, such as 2GB or 500MB, beside what is taken before; by "
+        "default half of what is free.",
+    )
     rescale: bool = option(
         False,
         "Resample the image to the pixel size that the model was trained at; results "
@@ -670,7 +675,12 @@ class PredictionConfig(ObjectConfig, ComputeConfig):
     )
 
     def __post_init__(self) -> None:
+        given: Any = self.memory
+        if type(given) is int:  # bytes are as good
+            object.__setattr__(self, "memory", str(given))
         super().__post_init__()
+        if self.memory is not None:
+            number_of_bytes(self.memory)
         if self.uncertainty == "disagreement" and self.tta == 1:
             raise ConfigError(
                 "uncertainty is disagreement and tta 1, but one orientation cannot "
@@ -751,3 +761,22 @@ def seconds(budget: str | float) -> float:
             f"The budget is {budget!r}, but it must be a time such as 90s, 3m or 1h30m."
         ) from None
     return total
+
+
+def number_of_bytes(memory: str) -> int:
+    """Read an amount of memory such as ``"2GB"``, ``"1.5 G"``, ``"500MB"`` or bytes.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, or is less than 1 MB.
+    """
+    text = memory.lower().replace(" ", "")
+    found = re.fullmatch(r"(\d+\.?\d*)([kmgt]?)(?:i?b)?", text)
+    power = " kmgt".index(found[2] or " ") if found else 0
+    size = int(float(found[1]) * 1024**power) if found else 0
+    if size < 2**20:
+        raise ConfigError(
+            f"memory is {memory!r}, but it must be at least 1MB, such as 2GB or 500MB."
+        )
+    return size

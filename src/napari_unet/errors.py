@@ -31,3 +31,7 @@ class TrainingError(UNetError):
 
 class OutputExistsError(UNetError):
     """A result would overwrite a file, and nobody said that it may."""
+
+
+class OutOfMemoryError(UNetError):
+    """Not even the smallest piece of the work fits into memory."""

@@ -100,6 +100,16 @@ def section_range(text: str) -> slice:
         ) from None
 
 
+def shape(text: str) -> tuple[int, ...]:
+    """Read ``30,512,512``."""
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a shape such as 30,512,512"
+        ) from None
+
+
 class Version(argparse.Action):
     """Prints the version, looked up only when it is asked for."""
 

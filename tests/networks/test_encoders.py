@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from napari_unet.networks.encoders import EncoderUNet, freeze, load_published
 from napari_unet.networks.family import find_member
 from napari_unet.networks.reach import measure_reach
 from napari_unet.prediction.engine import FAR, predict_events, predict_sections
-from napari_unet.prediction.predictor import MEMORY, MOST, Predictor
+from napari_unet.prediction.predictor import Predictor
 from napari_unet.training.defaults import complete_training
 
 KINDS = [
@@ -247,35 +246,33 @@ def test_default_tiles_of_a_network_that_sees_far_stay_within_memory() -> None:
     config = NetworkConfig(name="unet-densenet121", depth=5)
     network = build("unet-densenet121")
     model = Model(network, config, Classes((0, 1)))
-    options = PredictionConfig("cpu", "fp32")
+    options = PredictionConfig("cpu", "fp32", memory="1GB")
     predictor = Predictor(network, config, options)
     assert predictor.geometry.exact
-    per_pixel = predictor.bytes_per_pixel()
     # Of the encoder are 64 features at half the size, 16 a pixel; the decoder's input
     # at full size has 32, and is made from and turned into others.
-    assert per_pixel > 2 * 4 * (16 + 32)
-    assert 4 * (4 * predictor.geometry.radius) ** 2 * per_pixel > 4 * MOST
+    assert predictor.footprint.bytes(10**6) > 4 * (16 + 32) * 10**6
 
     plan = predictor.plan((6000, 6000), None)
     assert plan.blended
-    assert math.prod(plan.window) * per_pixel <= MEMORY
-    assert not predictor.plan((1000, 1000), None).blended
+    assert predictor.expected(plan) <= 2**30
+    assert not predictor.plan((900, 900), None).blended
     stack = Stack(np.zeros((6000, 6000), np.uint8), "YX")
     started = next(predict_events(model, stack, options, lambda *section: None))
     assert started.remarks == [FAR]  # type: ignore[attr-defined]
     # Who has the memory says so, and tiles equal the whole.
-    assert not predictor.plan((6000, 6000), 4352).blended
+    ample = Predictor(network, config, PredictionConfig("cpu", "fp32"))
+    assert not ample.plan((6000, 6000), 4352).blended
 
 
 def test_a_halo_may_ask_for_larger_tiles() -> None:
     config = NetworkConfig(name="unet-resnet34", depth=5)
-    predictor = Predictor(
-        build("unet-resnet34"), config, PredictionConfig("cpu", "fp32")
-    )
+    options = PredictionConfig("cpu", "fp32", memory="4GB")
+    predictor = Predictor(build("unet-resnet34"), config, options)
     plan = predictor.plan((6000, 6000), None)
     assert not plan.blended
     assert plan.window[0] >= 3 * predictor.geometry.radius
-    assert math.prod(plan.window) * predictor.bytes_per_pixel() <= MOST
+    assert predictor.expected(plan) <= 4 * 2**30
 
 
 # -- published weights -------------------------------------------------------------

@@ -18,9 +18,11 @@ from napari_unet.data.region import Region, find_region
 from napari_unet.events import PredictionFinished, PredictionStarted, TilesDone
 from napari_unet.model import Model
 from napari_unet.networks import build_network
+from napari_unet.prediction import blocks
 from napari_unet.prediction.block import Block, Place, with_classes
 from napari_unet.prediction.engine import predict_blocks, prepare
 from napari_unet.prediction.predictor import Predictor
+from napari_unet.prediction.windows import WindowReader
 
 FP32 = ComputeConfig("cpu", "fp32")
 
@@ -179,7 +181,9 @@ def test_where_memory_is_short_each_window_is_read_alone(
     expected = collect("plane", stack, 100)[1]
     assert {tuple(shape) for _, *shape in pixels.reads} == {(200, 210)}
     pixels.reads.clear()
-    monkeypatch.setattr("napari_unet.prediction.windows.KEPT", 1000)
+    monkeypatch.setattr(
+        blocks, "WindowReader", lambda *given: WindowReader(*given[:-1], kept=0)
+    )
     found = collect("plane", stack, 100)[1]
     np.testing.assert_array_equal(found, expected)
     assert all(max(shape) <= 100 for _, *shape in pixels.reads)
@@ -230,8 +234,8 @@ def test_events_hand_over_blocks_and_may_be_stopped() -> None:
     options = PredictionConfig("cpu", "fp32", tile=40)
     work = prepare(model("plane"), stack, options, "3:5,:,:")
     assert work.region.shape == (2, 2, 67, 75)
-    blocks: list[Block] = []
-    started, *middle, finished = work.events(blocks.append)
+    found: list[Block] = []
+    started, *middle, finished = work.events(found.append)
     assert isinstance(started, PredictionStarted)
     assert started.sections == 4
     assert started.tiles == 4 * len(work.plan.tiles)
@@ -239,11 +243,11 @@ def test_events_hand_over_blocks_and_may_be_stopped() -> None:
     last = middle[-1]
     assert isinstance(last, TilesDone)
     assert (last.done, last.total) == (started.tiles, started.tiles)
-    assert sum(each.labels.size for each in blocks) == work.region.size
-    assert all(each.probabilities is None for each in blocks)
+    assert sum(each.labels.size for each in found) == work.region.size
+    assert all(each.probabilities is None for each in found)
     again = prepare(model("plane"), stack, options, "3:5,:,:", window=work.plan.window)
     assert again.plan == work.plan
-    blocks.clear()
-    stopped = list(work.events(blocks.append, should_stop=lambda: bool(blocks)))
-    assert 0 < len(blocks) < started.tiles
+    found.clear()
+    stopped = list(work.events(found.append, should_stop=lambda: bool(found)))
+    assert 0 < len(found) < started.tiles
     assert not isinstance(stopped[-1], PredictionFinished)

@@ -148,12 +148,8 @@ def test_blended_chunks_are_the_blended_prediction(
     assert_blended(tile=48)
 
 
-def test_a_network_that_sees_too_far_is_blended_as_ever(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(predictor, "MEMORY", 2**19)
-    monkeypatch.setattr(predictor, "MOST", 2**19)
-    assert_blended(depth=3)
+def test_a_network_that_sees_too_far_is_blended_as_ever() -> None:
+    assert_blended(depth=3, memory="1MB")
 
 
 def assert_blended(depth: int = 1, **options: Any) -> None:

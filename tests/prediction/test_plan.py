@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -8,10 +10,48 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_unet.config import NetworkConfig
-from napari_unet.prediction.plan import MARGIN, mirrored, plan_tiles
-from napari_unet.prediction.spans import mirror, plan_axis
+from napari_unet.prediction import plan as planning
+from napari_unet.prediction import spans as axis_planning
+from napari_unet.prediction.plan import MARGIN, Plan, best_window, mirrored
+from napari_unet.prediction.spans import Axis, Span, mirror
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 SHAPES = [(1, 1), (1, 70), (100, 100), (132, 300), (511, 513), (7, 3)]
+
+
+def plan_axis(
+    length: int, stride: int, radius: int, tile: int, margin: int, remainder: int = 0
+) -> list[Span]:
+    axis = Axis(length, stride, radius, margin, remainder, (0, length))
+    return axis_planning.plan_axis(axis, tile)
+
+
+def plan_tiles(
+    shape: Sequence[int],
+    strides: Sequence[int],
+    radii: Sequence[int],
+    tile: int,
+    margins: Sequence[int],
+    remainders: Sequence[int] = (0, 0, 0),
+    *,
+    blended: bool = False,
+) -> Plan:
+    return planning.plan_tiles(
+        axes_of(shape, strides, radii, margins, remainders), tile, blended=blended
+    )
+
+
+def axes_of(
+    shape: Sequence[int],
+    strides: Sequence[int],
+    radii: Sequence[int],
+    margins: Sequence[int],
+    remainders: Sequence[int] = (0, 0, 0),
+) -> list[Axis]:
+    rules = zip(shape, strides, radii, margins, remainders, strict=False)
+    return [Axis(*each, (0, each[0])) for each in rules]
 
 
 def rounded_up(value: int, stride: int) -> int:
@@ -212,3 +252,63 @@ def test_blended_weights_by_hand() -> None:
     np.testing.assert_allclose(
         plan.tiles[1].weights, [*falling[::-1], *[1] * 8], atol=1e-6
     )
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    shape=st.tuples(st.integers(1, 40), st.integers(1, 300), st.integers(1, 300)),
+    dims=st.integers(2, 3),
+    radius=st.integers(1, 30),
+    pixels=st.integers(2000, 200_000),
+    blended=st.booleans(),
+)
+def test_no_other_window_of_as_much_memory_computes_fewer_pixels(
+    shape: tuple[int, ...], dims: int, radius: int, pixels: int, blended: bool
+) -> None:
+    axes = axes_of(shape[-dims:], (4,) * 3, (radius,) * 3, (4,) * 3)
+    window = best_window(axes, pixels, longest=None, blended=blended)
+    if window is None:
+        smallest = planning.plan_tiles(axes, 1, blended=blended).window
+        assert math.prod(smallest) > pixels
+        return
+    assert math.prod(window) <= pixels
+
+    def cost(plan: Plan) -> int:
+        return len(plan.tiles) * (math.prod(plan.window) + planning.START)
+
+    best = planning.plan_tiles(axes, window, blended=blended)
+    assert best.window == window
+    assert best.least <= len(best.tiles) * math.prod(best.window)
+    assert best.twice >= 0
+    for edge in (24, 40, 64, 100, 160, 400):
+        other = planning.plan_tiles(axes, edge, blended=blended)
+        if math.prod(other.window) <= pixels:
+            assert cost(best) <= cost(other)
+
+
+def test_a_section_that_fits_is_one_tile_and_a_longest_edge_is_kept() -> None:
+    axes = axes_of((512, 512), (16, 16), (106, 106), (4, 4))
+    assert best_window(axes, 528**2, longest=None) == (528, 528)
+    assert best_window(axes, 528**2 - 1, longest=None) != (528, 528)
+    window = best_window(axes, 10**9, longest=400)
+    assert window is not None
+    assert max(window) <= 400
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    length=st.integers(1, 700),
+    depth=st.integers(1, 5),
+    radius=st.integers(1, 120),
+    margin=st.integers(0, 9),
+    blended=st.booleans(),
+)
+def test_the_windows_looked_at_are_those_that_differ(
+    length: int, depth: int, radius: int, margin: int, blended: bool
+) -> None:
+    axis = Axis(length, 2**depth, radius, margin, 0, (0, length))
+    limits = axis.limits(blended=blended)
+    assert limits == sorted(set(limits), reverse=True)
+    cut = axis_planning.plan_blended_axis if blended else axis_planning.plan_axis
+    counts = {len(cut(axis, tile)) for tile in range(2**depth, length + 300)}
+    assert {len(cut(axis, tile)) for tile in limits} >= {1, max(counts)}

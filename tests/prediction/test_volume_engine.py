@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +17,7 @@ from napari_unet.networks import build_network, measure_geometry
 from napari_unet.networks.family import VOLUMES
 from napari_unet.prediction import predict, predict_events, predict_to_files
 from napari_unet.prediction.engine import predict_sections
-from napari_unet.prediction.predictor import MEMORY, Predictor
+from napari_unet.prediction.predictor import Predictor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -187,13 +186,12 @@ def test_section_has_no_volume() -> None:
 
 def test_tiles_of_a_large_volume_fit_the_memory() -> None:
     config = NetworkConfig(depth=2, width=16, dims=3)
-    predictor = Predictor(build_network(config), config, FP32)
-    per_voxel = predictor.bytes_per_pixel()
-    assert per_voxel > 4 * 16 * 4
+    options = PredictionConfig("cpu", "fp32", memory="1GB")
+    predictor = Predictor(build_network(config), config, options)
     plan = predictor.plan((500, 2000, 2000), None)
-    assert math.prod(plan.window) * per_voxel <= MEMORY
+    assert 2**29 < predictor.expected(plan) <= 2**30
     thin = predictor.plan((4, 2000, 2000), None)
-    assert math.prod(thin.window) * per_voxel <= MEMORY
+    assert predictor.expected(thin) <= 2**30
     assert thin.window[1] > 2 * plan.window[1]
 
 

@@ -99,6 +99,14 @@ def reuse_memory() -> None:
         mallopt(_M_MMAP_THRESHOLD, 2**29)
 
 
+def release_memory() -> None:
+    """Give the system back what is free in this process (glibc on Linux)."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)
+
+
 def fold_batch_norm(network: nn.Module) -> nn.Module:
     """Return a copy for prediction, each batch norm folded into its convolution.
 

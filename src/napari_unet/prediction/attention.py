@@ -15,6 +15,7 @@ from napari_unet.model import Model
 from napari_unet.networks import attention_maps, measure_geometry
 from napari_unet.prediction.engine import check_channels
 from napari_unet.prediction.plan import plan_tiles
+from napari_unet.prediction.spans import Axis
 from napari_unet.prediction.windows import WindowReader, list_frames
 
 if TYPE_CHECKING:
@@ -76,7 +77,14 @@ def predict_attention(
     check_channels(model, stack)
     strides = measure_geometry(model.config).strides
     shape = stack.shape_seen(model.config.dims)
-    (whole,) = (plan := plan_tiles(shape, strides, shape, 2**31, [0] * 3)).tiles
+    plan = plan_tiles(
+        [
+            Axis(length, stride, 0, 0, 0, (0, length))
+            for length, stride in zip(shape, strides, strict=True)
+        ],
+        max(shape) + max(strides),
+    )
+    (whole,) = plan.tiles
     normalise = normalise or measure_normalisation(stack)
     read = WindowReader(stack, normalise, model.config, plan)
     region = region or find_region(stack)

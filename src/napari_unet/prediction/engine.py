@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import math
 from dataclasses import dataclass
@@ -15,13 +14,14 @@ from napari_unet.data.region import Region, find_region
 from napari_unet.errors import ConfigError, ModelError
 from napari_unet.events import Event, PredictionFinished, PredictionStarted, TilesDone
 from napari_unet.networks.compute import dtype_name
-from napari_unet.prediction.predictor import Predictor
+from napari_unet.prediction.blocks import keep, predict_blocks
+from napari_unet.prediction.precision import choose_predictor
 from napari_unet.prediction.rescaling import rescaling, scale_remark
-from napari_unet.prediction.stitch import Blender, SectionAssembler, Stitcher
-from napari_unet.prediction.windows import WindowReader, list_frames, read_ahead
+from napari_unet.prediction.stitch import SectionAssembler
+from napari_unet.prediction.windows import list_frames
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -31,13 +31,10 @@ if TYPE_CHECKING:
     from napari_unet.data.stack import Stack
     from napari_unet.model import Model
     from napari_unet.prediction.block import Block, Place
-    from napari_unet.prediction.plan import Plan, Tile
+    from napari_unet.prediction.plan import Plan
+    from napari_unet.prediction.predictor import Predictor
     from napari_unet.prediction.rescaling import Rescaling
     from napari_unet.prediction.stitch import SectionPrediction
-    from napari_unet.prediction.windows import Frame
-
-    Job = tuple[Frame, Tile]
-
 _LOG = logging.getLogger(__name__)
 
 INEXACT = (
@@ -51,11 +48,6 @@ FAR = (
     "they overlap and are blended. If memory allows, give a tile of 4 times its halo."
 )
 """The remark where only the default tiles are not exact."""
-
-
-def _keep(place: Place) -> bool:
-    """Skip no block."""
-    return False
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +65,8 @@ class Prediction:
     normalise : Normalisation
     plan : Plan
         The tiles of each section or volume; the places of blocks follow from it. Give
-        its `window` and the precision to `prepare` to do the same again.
+        its `window`, whether it is `blended` and the precision to `prepare` to do the
+        same again.
     rescaling : Rescaling or None
         The grid of the model, if the image is to be seen at its pixel size. Tiles are
         planned on it; blocks are bands of the region all the same.
@@ -100,7 +93,7 @@ class Prediction:
         self,
         *,
         probabilities: bool = False,
-        skip: Callable[[Place], bool] = _keep,
+        skip: Callable[[Place], bool] = keep,
     ) -> Iterator[Block | int]:
         """Predict block by block: see `predict_blocks`."""
         stack, region = self.seen
@@ -111,7 +104,7 @@ class Prediction:
             self.plan,
             region=region,
             probabilities=probabilities,
-            skip=_keep if self.rescaling else skip,
+            skip=keep if self.rescaling else skip,
         )
         return self.rescaling.back(blocks, skip) if self.rescaling else blocks
 
@@ -120,7 +113,7 @@ class Prediction:
         put: Callable[[Block], None],
         *,
         probabilities: bool = False,
-        skip: Callable[[Place], bool] = _keep,
+        skip: Callable[[Place], bool] = keep,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[Event]:
         """Predict, and hand over each block as it is done.
@@ -183,6 +176,7 @@ def prepare(
     region: str | Sequence[Sequence[int] | slice] | Region | None = None,
     *,
     window: Sequence[int] | None = None,
+    blended: bool = False,
     normalise: Normalisation | None = None,
 ) -> Prediction:
     """Make everything ready to predict a stack, or a region of it.
@@ -197,6 +191,8 @@ def prepare(
         surroundings, so that its prediction is part of that of the whole.
     window : sequence of int, optional
         The `window` of an earlier plan, to have the same tiles again.
+    blended : bool
+        Whether that plan was `blended`.
     normalise : Normalisation, optional
         As measured before; by default the whole image is read for it.
 
@@ -226,95 +222,25 @@ def prepare(
     remark = "" if config.rescale else scale_remark(model, stack)
     seen, bounds = (grid.stack, grid.region) if grid else (stack, found)
     shape = seen.shape_seen(model.config.dims)
-    predictor = Predictor(model.network, model.config, config)
+    normalise = normalise or measure_normalisation(seen)
+    predictor, why = choose_predictor(model, seen, normalise, config, bounds)
     plan = predictor.plan(
-        shape, window or config.tile, bounds.along("ZYX"[-len(shape) :])
+        shape,
+        window or config.tile,
+        bounds.along("ZYX"[-len(shape) :]),
+        blended=blended,
+        frames=len(list_frames(seen, model.config, bounds)),
     )
     return Prediction(
         model,
         stack,
         found,
         predictor,
-        normalise or measure_normalisation(seen),
+        normalise,
         plan,
         grid,
-        (remark,) if remark else (),
+        tuple(filter(None, (remark, why))),
     )
-
-
-def predict_blocks(
-    predictor: Predictor,
-    stack: Stack,
-    normalise: Callable[[NDArray[Any]], NDArray[np.float32]],
-    plan: Plan,
-    *,
-    region: Region | None = None,
-    probabilities: bool = False,
-    skip: Callable[[Place], bool] = _keep,
-) -> Iterator[Block | int]:
-    """Predict tile after tile; memory grows neither with their number nor the image.
-
-    Parameters
-    ----------
-    predictor : Predictor
-    stack : Stack
-        Only the windows of tiles are read of it, ahead and in another thread.
-    normalise : callable
-        Makes float32 of pixels ``(C, Y, X)``.
-    plan : Plan
-        As `predictor.plan` makes it for the bounds of the region.
-    region : Region, optional
-        All by default.
-    probabilities : bool
-        Whether blocks are to have them.
-    skip : callable
-        Called with the place of a block; when true, the block is not computed.
-
-    Yields
-    ------
-    Block
-        Sections in order, the tiles of each in the order of the plan. Where tiles are
-        blended, slabs across the first axis that is cut.
-    int
-        After each batch and its blocks, the number of tiles in it, those skipped too.
-    """
-    region = region or find_region(stack)
-    kind = Blender if plan.blended else Stitcher
-    stitcher = kind(
-        plan,
-        probabilities=probabilities,
-        uncertainty=predictor.uncertainty,
-        skip=skip,
-    )
-    read = WindowReader(stack, normalise, predictor.config, plan)
-    batch_size = max(1, 2**18 // math.prod(plan.window))
-    jobs = itertools.product(list_frames(stack, predictor.config, region), plan.tiles)
-    batches = _batches(jobs, stitcher.needs, batch_size)
-    for (batch, passed), windows in read_ahead(
-        lambda given: [read(*job) for job in given[0]], batches
-    ):
-        if batch:
-            logits = predictor(predictor.batch(windows))
-            for (frame, tile), each in zip(batch, logits, strict=True):
-                yield from stitcher.add(frame, tile, each)
-        yield passed
-
-
-def _batches(
-    jobs: Iterable[Job], needs: Callable[[Frame, Tile], bool], size: int
-) -> Iterator[tuple[list[Job], int]]:
-    """Give the jobs that are needed, some at a time, and how many were looked at."""
-    batch: list[Job] = []
-    passed = 0
-    for frame, tile in jobs:
-        passed += 1
-        if needs(frame, tile):
-            batch.append((frame, tile))
-        if len(batch) == size:
-            yield batch, passed
-            batch, passed = [], 0
-    if passed:
-        yield batch, passed
 
 
 def predict_sections(

@@ -18,9 +18,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,11 +30,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_unet.config import NetworkConfig
-    from napari_unet.prediction.spans import Span
+    from napari_unet.prediction.spans import Axis, Span
 
 MARGIN = 4
 """Mirrored pixels at the true border. Measured on EM sections, errors at the border are
 fewest with 4 to 8 of them: all that the network can see is worse, none worst."""
+
+START = 2**14
+"""Pixels that a pass of the network costs beside those of its window."""
 
 
 @dataclass(frozen=True)
@@ -80,13 +83,45 @@ class Plan:
         Length of every tile's window along each axis.
     bounds : tuple of (int, int)
         The pixels that the cores cover, along each axis: the image, or a region of it.
+    halo : tuple of int
+        How far a window reaches beyond its core along each axis, inside the image.
+    least : int
+        Pixels that any plan computes: those of the canvas.
     blended : bool
+    batch : int
+        Windows that are given to the network at once.
+    memory : int
+        Bytes that a prediction is expected to take at most; 0 where not measured.
+    frames : int
+        How many sections, or volumes, are cut so.
     """
 
     tiles: tuple[Tile, ...]
     window: tuple[int, ...]
     bounds: tuple[tuple[int, int], ...]
+    halo: tuple[int, ...]
+    least: int
     blended: bool = False
+    batch: int = 1
+    memory: int = 0
+    frames: int = 1
+
+    @property
+    def twice(self) -> float:
+        """Pixels that are computed again for other tiles, as a share of the canvas."""
+        return len(self.tiles) * math.prod(self.window) / self.least - 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what a user may want to know, as plain values."""
+        return {
+            "tiles": len(self.tiles) * self.frames,
+            "tile": list(self.window),
+            "tiles_at_once": self.batch,
+            "halo": list(self.halo),
+            "computed_twice": round(self.twice, 4),
+            "memory_mb": round(self.memory / 2**20),
+            "exact": not self.blended or len(self.tiles) == 1,
+        }
 
     def read(self, shape: Sequence[int]) -> tuple[tuple[int, int], ...]:
         """Return the pixels of a section or volume that its windows are made of."""
@@ -102,73 +137,95 @@ class Plan:
 
 
 def plan_tiles(
-    shape: Sequence[int],
-    strides: Sequence[int],
-    radii: Sequence[int],
-    tile: int | Sequence[int],
-    margins: Sequence[int],
-    remainders: Sequence[int] = (0, 0, 0),
-    *,
-    blended: bool = False,
-    bounds: Sequence[tuple[int, int]] | None = None,
+    axes: Sequence[Axis], tile: int | Sequence[int], *, blended: bool = False
 ) -> Plan:
     """Cut a section or volume, or a region of it, into tiles.
 
     Parameters
     ----------
-    shape : sequence of int
-        Length of each axis, ``(Y, X)`` or ``(Z, Y, X)``, each at least 1.
-    strides, radii : sequence of int
-        Geometry of the network (see `napari_unet.networks.Geometry`).
+    axes : sequence of Axis
+        ``(Y, X)`` or ``(Z, Y, X)``.
     tile : int or sequence of int
         Largest length of a window along any axis, or along each. Where it is too small
         to hold more than the halo, the smallest window that does is taken.
-    margins : sequence of int
-        Pixels that are mirrored at the true border: see `mirrored`; for a network that
-        does not pad, those it crops.
-    remainders : sequence of int
-        By how many pixels a window is longer than a multiple of the stride.
     blended : bool
-        Whether tiles overlap and are averaged; `radii` then say how far they overlap.
-    bounds : sequence of (int, int), optional
-        The region whose pixels are wanted; windows carry its real surroundings.
+        Whether tiles overlap and are averaged; radii then say how far they overlap.
 
     Returns
     -------
     Plan
     """
-    bounds = tuple(bounds or ((0, length) for length in shape))
-    limits = [tile] * len(shape) if isinstance(tile, int) else tile
-    rules = [
-        (
-            shape[axis],
-            strides[axis],
-            radii[axis],
-            limits[axis],
-            margins[axis],
-            remainders[axis],
-        )
-        for axis in range(len(shape))
-    ]
+    limits = [tile] * len(axes) if isinstance(tile, int) else tile
+    cut = plan_blended_axis if blended else plan_axis
+    spans = [cut(axis, limit) for axis, limit in zip(axes, limits, strict=True)]
+    boxes = map(Tile, itertools.product(*spans))
     if blended:
-        return _plan_blended([plan_blended_axis(*each) for each in rules], bounds)
-    axes = [plan_axis(*each, along) for each, along in zip(rules, bounds, strict=True)]
-    return Plan(tuple(map(Tile, itertools.product(*axes))), _window(axes), bounds)
+        clipped = [
+            clip(each, ramps(each), axis.bounds)
+            for each, axis in zip(spans, axes, strict=True)
+        ]
+        weights = itertools.product(*(ramps for _, ramps in clipped))
+        boxes = map(Tile, itertools.product(*(kept for kept, _ in clipped)), weights)
+    return Plan(
+        tuple(boxes),
+        tuple(each[0].last - each[0].first for each in spans),
+        tuple(axis.bounds for axis in axes),
+        tuple(axis.halo for axis in axes),
+        math.prod(axis.least for axis in axes),
+        blended,
+    )
 
 
-def _plan_blended(axes: list[list[Span]], bounds: tuple[tuple[int, int], ...]) -> Plan:
-    """Take the tiles of the whole that reach into a region."""
-    clipped = [
-        clip(spans, ramps(spans), along)
-        for spans, along in zip(axes, bounds, strict=True)
+def join(plan: Plan, parts: Sequence[Plan]) -> Plan:
+    """Return a plan of the tiles of other plans, for parts of what this one is for."""
+    return replace(
+        plan,
+        tiles=tuple(tile for part in parts for tile in part.tiles),
+        window=tuple(map(max, zip(*(part.window for part in parts), strict=True))),
+        batch=1,
+    )
+
+
+def best_window(
+    axes: Sequence[Axis], pixels: int, *, longest: int | None, blended: bool = False
+) -> tuple[int, ...] | None:
+    """Return the window that computes the fewest pixels in all, or None if none fits.
+
+    Parameters
+    ----------
+    axes : sequence of Axis
+    pixels : int
+        Most pixels of a window.
+    longest : int or None
+        Longest window along any axis.
+    blended : bool
+        Whether tiles overlap and are averaged.
+    """
+    cut = plan_blended_axis if blended else plan_axis
+    options = []
+    for axis in axes:
+        limits = axis.limits(blended=blended)
+        fitting = [each for each in limits if longest is None or each <= longest]
+        spans = [cut(axis, each) for each in fitting or limits[-1:]]
+        options.append([(len(each), each[0].last - each[0].first) for each in spans])
+    found = _fewest(options, pixels)
+    return None if found is None else tuple(found)
+
+
+def _fewest(options: list[list[tuple[int, int]]], pixels: int) -> list[int] | None:
+    """Choose a window out of (count, length) along each axis."""
+    shape = [len(each) for each in options]
+    grids = [
+        np.array(each, np.int64)[index]
+        for each, index in zip(options, np.indices(shape), strict=True)
     ]
-    boxes = itertools.product(*(spans for spans, _ in clipped))
-    weights = itertools.product(*(weights for _, weights in clipped))
-    return Plan(tuple(map(Tile, boxes, weights)), _window(axes), bounds, blended=True)
-
-
-def _window(axes: list[list[Span]]) -> tuple[int, ...]:
-    return tuple(spans[0].last - spans[0].first for spans in axes)
+    counts = math.prod(grid[..., 0] for grid in grids)
+    sizes = math.prod(grid[..., 1] for grid in grids)
+    costs = np.where(sizes <= pixels, counts * (sizes + START), np.inf)
+    best = np.unravel_index(int(costs.argmin()), costs.shape)
+    if not np.isfinite(costs[best]):
+        return None
+    return [each[i][1] for each, i in zip(options, best, strict=True)]
 
 
 def mirrored(config: NetworkConfig) -> list[int]:

@@ -50,32 +50,92 @@ class Span:
         return int(places.min()), int(places.max()) + 1
 
 
-def plan_axis(
-    length: int,
-    stride: int,
-    radius: int,
-    tile: int,
-    margin: int,
-    remainder: int = 0,
-    bounds: tuple[int, int] | None = None,
-) -> list[Span]:
-    """Cut one axis of `length` pixels into spans with windows of equal size.
+@dataclass(frozen=True)
+class Axis:
+    """What a plan must know of one axis.
 
-    Their cores cover `bounds`, or all of it, with as few windows as possible, and
-    those as short as possible.
+    Attributes
+    ----------
+    length : int
+        Pixels of the image.
+    stride, radius : int
+        Of the network (see `napari_unet.networks.Geometry`).
+    margin : int
+        Pixels that are mirrored at the true border.
+    remainder : int
+        By how many pixels a window is longer than a multiple of the stride.
+    bounds : (int, int)
+        The pixels that are wanted.
     """
-    start, stop = bounds or (0, length)
-    canvas = _up(length + 2 * margin - remainder, stride)  # and the remainder
-    halo = _up(radius, stride)
-    first = max((start + margin) // stride * stride - halo, 0)
-    last = min(_up(stop + margin, stride) + halo, canvas)
-    room, inner = last - first, last - first - 2 * halo
+
+    length: int
+    stride: int
+    radius: int
+    margin: int
+    remainder: int
+    bounds: tuple[int, int]
+
+    @property
+    def canvas(self) -> int:
+        """Length of the canvas, less the remainder."""
+        return _up(self.length + 2 * self.margin - self.remainder, self.stride)
+
+    @property
+    def halo(self) -> int:
+        """The radius on the grid."""
+        return _up(self.radius, self.stride)
+
+    @property
+    def room(self) -> tuple[int, int]:
+        """From where to where on the canvas the network looks at what is wanted."""
+        start, stop = (each + self.margin for each in self.bounds)
+        first = max(start // self.stride * self.stride - self.halo, 0)
+        return first, min(_up(stop, self.stride) + self.halo, self.canvas)
+
+    @property
+    def least(self) -> int:
+        """Pixels of the canvas that any network computes for what is wanted."""
+        first, last = self.room
+        start = max(first, (self.bounds[0] + self.margin) // self.stride * self.stride)
+        stop = min(last, _up(self.bounds[1] + self.margin, self.stride))
+        if self.bounds == (0, self.length):
+            start, stop = 0, self.canvas
+        return stop - start + self.remainder
+
+    def limits(self, *, blended: bool) -> list[int]:
+        """Return window lengths worth a look: for one window, for two, and so on."""
+        if blended:
+            overlap = _up(self.radius + 2 * self.margin, self.stride)
+            inner, outer, shortest = self.canvas - overlap, overlap, overlap
+        else:
+            first, last = self.room
+            inner, outer = last - first - 2 * self.halo, 2 * self.halo
+            shortest = self.stride
+        whole = max(inner, shortest) + outer
+        found = [whole]
+        count = 2
+        while found[-1] > shortest + outer:
+            core = _up(math.ceil(inner / count), self.stride)
+            found.append(max(core, shortest) + outer)
+            count = max(count + 1, -(-inner // max(core - self.stride, self.stride)))
+        return [each + self.remainder for each in found]
+
+
+def plan_axis(axis: Axis, tile: int) -> list[Span]:
+    """Cut an axis into spans with windows of equal length, at most `tile` if possible.
+
+    Their cores cover what is wanted with as few windows as possible, and those as
+    short as possible.
+    """
+    (first, last), halo, margin = axis.room, axis.halo, axis.margin
+    inner = last - first - 2 * halo
     count = 1
-    if inner > stride and room + remainder > tile:
-        fitting = (tile - remainder) // stride * stride - 2 * halo
-        count = -(-inner // max(fitting, stride))
-    core = _up(math.ceil(inner / count), stride)
-    window = room if count == 1 else core + 2 * halo
+    if inner > axis.stride and last - first + axis.remainder > tile:
+        fitting = (tile - axis.remainder) // axis.stride * axis.stride - 2 * halo
+        count = -(-inner // max(fitting, axis.stride))
+    core = _up(math.ceil(inner / count), axis.stride)
+    window = last - first if count == 1 else core + 2 * halo
+    start, stop = axis.bounds
     spans = []
     for index in range(1 if count == 1 else -(-inner // core)):
         begin = first + index * core
@@ -85,29 +145,27 @@ def plan_axis(
                 max(begin + halo - margin, start) if index else start,
                 min(end, stop),
                 min(begin, last - window) - margin,
-                min(begin, last - window) - margin + window + remainder,
+                min(begin, last - window) - margin + window + axis.remainder,
             )
         )
     return spans
 
 
-def plan_blended_axis(
-    length: int, stride: int, radius: int, tile: int, margin: int, remainder: int = 0
-) -> list[Span]:
-    """Cut one axis into as few windows as overlap by `radius` and both their margins.
+def plan_blended_axis(axis: Axis, tile: int) -> list[Span]:
+    """Cut an axis into as few windows as overlap by the radius and both their margins.
 
     A core is all of its window but the margins, which see little but the border.
     """
-    canvas = _up(length + 2 * margin - remainder, stride)  # and the remainder
-    overlap = _up(radius + 2 * margin, stride)
-    fitting = (tile - remainder) // stride * stride
+    canvas, stride, margin = axis.canvas, axis.stride, axis.margin
+    overlap = _up(axis.radius + 2 * margin, stride)
+    fitting = (tile - axis.remainder) // stride * stride
     window = min(canvas, max(fitting, 2 * overlap))
     steps = -(-(canvas - window) // (window - overlap)) if canvas > window else 0
     spans = []
     for index in range(steps + 1):
         first = (canvas - window) * index // max(1, steps) // stride * stride
-        last = first + window + remainder
-        stop = min(last - 2 * margin, length)
+        last = first + window + axis.remainder
+        stop = min(last - 2 * margin, axis.length)
         spans.append(Span(first, stop, first - margin, last - margin))
     return spans
 

@@ -25,6 +25,8 @@ class Stitcher:
     Parameters
     ----------
     plan : Plan
+    region : sequence of (int, int)
+        The bounds of the whole prediction, along the same axes as those of `plan`.
     probabilities : bool
         Whether they are wanted.
     uncertainty : str
@@ -36,12 +38,14 @@ class Stitcher:
     def __init__(
         self,
         plan: Plan,
+        region: Sequence[tuple[int, int]],
         *,
         probabilities: bool,
         uncertainty: str,
         skip: Callable[[Place], bool],
     ) -> None:
         self._plan = plan
+        self._region = region
         self._probabilities = probabilities
         self._uncertainty = uncertainty
         self._skip = skip
@@ -56,6 +60,10 @@ class Stitcher:
         wanted = self._probabilities or self._uncertainty != "none"
         shares = self._shares(inner) if wanted else None
         yield self._block(frame, tile.core, inner, shares)
+
+    def unfinished(self, frame: Frame) -> tuple[tuple[int, int], ...]:
+        """Return the bounds of what of a frame is not given yet."""
+        return self._plan.bounds
 
     def _shares(self, logits: torch.Tensor) -> torch.Tensor:
         """Return probabilities, or values; entropies, below the logits, stay."""
@@ -87,7 +95,7 @@ class Stitcher:
     def _in_region(self, box: Sequence[slice]) -> list[slice]:
         return [
             slice(each.start - start, each.stop - start)
-            for each, (start, _) in zip(box, self._plan.bounds, strict=True)
+            for each, (start, _) in zip(box, self._region, strict=True)
         ]
 
 
@@ -102,13 +110,18 @@ class Blender(Stitcher):
     def __init__(
         self,
         plan: Plan,
+        region: Sequence[tuple[int, int]],
         *,
         probabilities: bool,
         uncertainty: str,
         skip: Callable[[Place], bool],
     ) -> None:
         super().__init__(
-            plan, probabilities=probabilities, uncertainty=uncertainty, skip=skip
+            plan,
+            region,
+            probabilities=probabilities,
+            uncertainty=uncertainty,
+            skip=skip,
         )
         axes = zip(*(tile.spans for tile in plan.tiles), strict=True)
         cuts = [len(set(spans)) > 1 for spans in axes]
@@ -122,6 +135,7 @@ class Blender(Stitcher):
             for slab in self._slabs
         ]
         self._open: dict[tuple[Frame, int], tuple[torch.Tensor, int]] = {}
+        self._given: tuple[Frame | None, int] = None, 0  # the last slab, of which frame
 
     def needs(self, frame: Frame, tile: Tile) -> bool:
         """Whether any block that is wanted is made of the tile."""
@@ -141,6 +155,14 @@ class Blender(Stitcher):
                 self._open[frame, number] = sums, added + 1
                 continue
             yield self._block(frame, box, sums, sums)
+            self._given = frame, self._slabs[number].stop
+
+    def unfinished(self, frame: Frame) -> tuple[tuple[int, int], ...]:
+        """Return the bounds of what of a frame is not given yet."""
+        bounds = list(self._plan.bounds)
+        if self._given[0] == frame:
+            bounds[self._axis] = self._given[1], bounds[self._axis][1]
+        return tuple(bounds)
 
     def _touched(self, frame: Frame, tile: Tile) -> Iterator[int]:
         """Give the numbers of the wanted slabs that the tile reaches into."""

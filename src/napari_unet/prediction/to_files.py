@@ -58,8 +58,14 @@ class Job:
         """Make all ready; `same` says how an earlier process did it."""
         precision = same.get("precision", self.config.precision)
         config = replace(self.config, precision=precision)
-        window = same.get("window")
-        return prepare(self.model, self.stack, config, self.region, window=window)
+        return prepare(
+            self.model,
+            self.stack,
+            config,
+            self.region,
+            window=same.get("window"),
+            blended=same.get("blended", False),
+        )
 
     def layouts(self, work: Prediction) -> dict[str, Layout]:
         """Return what the results look like, by name."""
@@ -221,6 +227,7 @@ def _open_store(
                 work = job.prepare()
             writer.note("precision", dtype_name(work.predictor.dtype))
             writer.note("window", list(work.plan.window))
+            writer.note("blended", work.plan.blended)
         if writer.share:
             going_on = f"{path.name} is {writer.share:.0%} there already, and goes on."
             work = replace(work, remarks=(*work.remarks, going_on))

@@ -12,6 +12,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from concurrent.futures import Future
 
     from numpy.typing import NDArray
 
@@ -22,8 +23,11 @@ if TYPE_CHECKING:
     from napari_unet.prediction.plan import Plan, Tile
     from napari_unet.prediction.spans import Span
 
+AHEAD = 2
+"""Batches of windows that are read before the network asks for them."""
+
 KEPT = 2**28
-"""Bytes of normalised pixels that are kept for the tiles and sections beside."""
+"""Bytes of normalised pixels that are kept by default for what lies beside them."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,8 @@ class WindowReader:
         Makes float32 of pixels ``(C, Y, X)``.
     config : NetworkConfig
     plan : Plan
+    kept : int
+        Bytes of normalised pixels that may be kept for the tiles and sections beside.
     """
 
     def __init__(
@@ -98,6 +104,7 @@ class WindowReader:
         normalise: Callable[[NDArray[Any]], NDArray[np.float32]],
         config: NetworkConfig,
         plan: Plan,
+        kept: int = KEPT,
     ) -> None:
         self._stack = stack
         self._normalise = normalise
@@ -106,7 +113,7 @@ class WindowReader:
         depth = plan.window[0] if config.dims == 3 else 1 + 2 * config.context
         self._most = min(depth, stack.n_sections)
         pixels = math.prod(stop - start for start, stop in box[-2:])
-        whole = 4 * self._most * stack.n_channels * pixels <= KEPT
+        whole = 4 * self._most * stack.n_channels * pixels <= kept
         self._box = box[-2:] if whole else None
         if not whole and config.context == 0:
             self._most = 0
@@ -173,23 +180,21 @@ def _mirrored(
 
 
 def read_ahead(
-    read: Callable[[Any], Any], jobs: Iterable[Any], depth: int = 2
-) -> Iterator[tuple[Any, Any]]:
-    """Give each job with what `read` makes of it, up to `depth` of them read ahead.
+    read: Callable[[Any], Any], jobs: Iterable[Any], depth: int = AHEAD
+) -> Iterator[tuple[Any, Future[Any]]]:
+    """Give each job with the future of what `read` makes of it.
 
-    Reading happens in a thread of its own. When the iterator is closed or fails, what
-    is being read is waited for and the rest dropped.
+    Up to `depth` of them are read ahead, in a thread of its own. When the iterator is
+    closed or fails, what is being read is waited for and the rest dropped.
     """
-    waiting: deque[tuple[Any, Any]] = deque()
+    waiting: deque[tuple[Any, Future[Any]]] = deque()
     pool = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
     try:
         for job in jobs:
             waiting.append((job, pool.submit(read, job)))
             if len(waiting) > depth:
-                first, future = waiting.popleft()
-                yield first, future.result()
+                yield waiting.popleft()
         while waiting:
-            first, future = waiting.popleft()
-            yield first, future.result()
+            yield waiting.popleft()
     finally:
         pool.shutdown(cancel_futures=True)
