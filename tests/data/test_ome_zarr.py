@@ -204,6 +204,12 @@ def test_what_is_no_image_is_refused(tmp_path: Path) -> None:
     zarr.create_array(tmp_path / "none.zarr", shape=(0, 5, 5), dtype="u1")
     with pytest.raises(StackFormatError, match="holds no pixels"):
         open_stack(tmp_path / "none.zarr")
+    zarr.create_array(tmp_path / "number.zarr", shape=(), dtype="u1")
+    with pytest.raises(StackFormatError, match="at least rows and columns"):
+        open_stack(tmp_path / "number.zarr")
+    zarr.create_array(tmp_path / "text.zarr", shape=(4, 4), dtype=str)
+    with pytest.raises(StackFormatError, match=r"holds .* values"):
+        open_stack(tmp_path / "text.zarr")
 
 
 @pytest.mark.parametrize(
@@ -317,3 +323,11 @@ def test_memory_stays_flat_over_a_zarr_of_a_terabyte(tmp_path: Path) -> None:
     command = [sys.executable, "-c", PEAK, str(tmp_path / "a.zarr")]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=90)
     assert int(done.stdout) < 150_000  # kilobytes
+
+
+def test_a_folder_named_as_a_store_but_without_metadata_hides_no_array(
+    tmp_path: Path,
+) -> None:
+    pixels = counted(4, 5)
+    zarr.save_array(tmp_path / "image.zarr" / "raw", pixels)
+    np.testing.assert_array_equal(open_stack(tmp_path / "image.zarr" / "raw"), pixels)

@@ -49,9 +49,14 @@ def guess_axes(pixels: PixelArray, label: str) -> str:
     Raises
     ------
     StackFormatError
-        If there are several.
+        If there are several, or none.
     """
     shape = tuple(pixels.shape)
+    if len(shape) < 2:
+        raise StackFormatError(
+            f"{label} has the shape {shape}, but an image has at least rows and "
+            "columns. Choose another array."
+        )
     if len(shape) == 2:
         return "YX"
     if len(shape) == 3 and shape[-1] not in (3, 4):

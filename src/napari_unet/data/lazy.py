@@ -84,7 +84,7 @@ class Chunked:
         dtype: np.dtype[Any],
     ) -> None:
         self.shape = shape
-        self.dtype = dtype.newbyteorder("=")
+        self.dtype = dtype if dtype.isnative else dtype.newbyteorder("=")
         self.ndim = len(shape)
         self._source = source
         self._edges = edges
@@ -228,7 +228,7 @@ class Foreign(Chunked):
         shape = tuple(int(length) for length in array.shape)
         edges: Sequence[Sequence[int]] = (
             [list(accumulate(sizes, initial=0)) for sizes in array.chunks]
-            if isinstance(array.chunks[0], tuple)
+            if shape and isinstance(array.chunks[0], tuple)
             else even_edges(shape, array.chunks)
         )
         super().__init__(source, shape, edges, np.dtype(array.dtype))

@@ -102,7 +102,7 @@ def holds_labels(path: Path) -> bool:
 def _open(path: Path) -> Any:
     import zarr
 
-    if not any((path / mark).is_file() for mark in ZARR_MARKS):
+    if not _is_node(path):
         raise StackFormatError(
             f"{path} is named as a zarr store but holds neither an array nor a group "
             f"({', '.join(ZARR_MARKS)}). Check that it was copied as a whole."
@@ -111,10 +111,14 @@ def _open(path: Path) -> Any:
         return zarr.open(str(path), mode="r")
 
 
+def _is_node(path: Path) -> bool:
+    return any((path / mark).is_file() for mark in ZARR_MARKS)
+
+
 def _open_array(array: Any, path: Path, axes: str | None) -> Stack:
     """Open an array, with the metadata of the image that it is a level of, if any."""
     for parent in list(path.absolute().parents)[:3]:
-        if not is_zarr(parent):
+        if not _is_node(parent):
             break
         facts = _multiscales(_attributes(_open(parent)), parent)
         level = path.absolute().relative_to(parent).as_posix()

@@ -97,7 +97,7 @@ class Stack:
     def dtype(self) -> np.dtype[Any]:
         """Type of a pixel, in the byte order of this machine."""
         stored: np.dtype[Any] = np.dtype(self.pixels.dtype)
-        return stored.newbyteorder("=")
+        return stored if stored.isnative else stored.newbyteorder("=")
 
     @property
     def n_channels(self) -> int:
