@@ -504,7 +504,10 @@ def test_second_interrupt_ends_at_once() -> None:
     assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopping_a_prediction_is_1_and_leaves_nothing(
+    number: int,
     data: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -517,7 +520,7 @@ def test_stopping_a_prediction_is_1_and_leaves_nothing(
     def interrupted(*arguments: Any, **more: Any) -> Any:
         for result in blocks(*arguments, **more):
             if isinstance(result, int):  # a second one would interrupt at once
-                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(number)
             yield result
 
     monkeypatch.setattr(engine, "predict_blocks", interrupted)

@@ -67,18 +67,23 @@ def show(
 
 @contextlib.contextmanager
 def stop_on_interrupt() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into a set flag; a second one interrupts at once."""
+    """Turn the first Ctrl-C into a set flag; a second one interrupts at once.
+
+    A first SIGTERM does the same: schedulers send one before they kill.
+    """
     stop = threading.Event()
 
     def note(number: int, frame: object) -> None:
         stop.set()
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, before[number])
 
-    before = signal.signal(signal.SIGINT, note)
+    numbers = signal.SIGINT, signal.SIGTERM
+    before = {int(number): signal.signal(number, note) for number in numbers}
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def show_networks(networks: Iterable[NetworkInfo]) -> None:
