@@ -209,11 +209,27 @@ def test_values_that_tiff_cannot_hold(tmp_path: Path) -> None:
     assert np.asarray(got).max() == 2**40
 
 
+def test_an_unfinished_store_of_another_network_is_told_or_replaced(
+    tmp_path: Path,
+) -> None:
+    flat, deep, pixels = random_model(), random_model(dims=3), stack(4, 40, 40)
+    store = tmp_path / "a.zarr"
+    config = PredictionConfig(tile=16, **FP32)
+    list(predict_to_files(flat, pixels, store, config, should_stop=lambda: True))
+    assert listed(tmp_path) == ["a.zarr.part"]
+    with pytest.raises(OutputExistsError, match="something else"):
+        predict(deep, pixels, out=store, **FP32)
+    with pytest.raises(OutputExistsError, match="0:2,0:40,0:40"):
+        predict(flat, pixels, out=store, region="0:2,:,:", **FP32)
+    got = predict(deep, pixels, out=store, overwrite=True, **FP32)
+    np.testing.assert_array_equal(np.asarray(got), predict(deep, pixels, **FP32))
+
+
 def test_the_image_is_never_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "cells.tif"
     write_stack(path, image(1, 20, 20), shape=(20, 20), axes="YX", dtype="uint8")
     before = path.read_bytes()
-    with pytest.raises(ConfigError, match="is the image"):
+    with pytest.raises(ConfigError, match="replace the image"):
         predict(random_model(), path, out=path, overwrite=True)
     assert path.read_bytes() == before
 

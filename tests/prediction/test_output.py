@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+import zarr
 
 from napari_unet import predict
 from napari_unet.config import NetworkConfig, PredictionConfig
@@ -301,6 +303,35 @@ def test_overwriting_when_told_to(tmp_path: Path) -> None:
     (out / "cells.labels.tif").write_text("old")
     list(predict_to_files(random_model(), stack, out, CONFIG, overwrite=True))
     assert open_stack(out / "cells.labels.tif").shape == (3, 40, 48)
+
+
+def test_the_image_is_never_replaced(tmp_path: Path) -> None:
+    store, folder = tmp_path / "image.zarr", tmp_path / "sections"
+    zarr.save_array(store / "raw", image(16, 16))
+    for name in ("a.tif", "b.tif"):
+        write_stack(
+            folder / name, [image(16, 16)], shape=(16, 16), axes="YX", dtype="u1"
+        )
+    os.link(folder / "a.tif", tmp_path / "linked.tif")
+    for source, out in [
+        (store / "raw", store),  # which would go with its store
+        (folder, folder / "b.tif"),
+        (folder / "a.tif", tmp_path / "linked.tif"),
+    ]:
+        with pytest.raises(ConfigError, match="would replace the image"):
+            predict(random_model(), open_stack(source), out=out, overwrite=True)
+
+
+@pytest.mark.parametrize("name", ["result.tif", "result.zarr"])
+def test_a_result_of_the_other_kind_is_not_replaced(tmp_path: Path, name: str) -> None:
+    out = tmp_path / name
+    if out.suffix == ".tif":
+        out.mkdir()
+    else:
+        out.write_text("mine")
+    with pytest.raises(ConfigError, match="choose another name"):
+        predict(random_model(), image(16, 16), out=out, overwrite=True)
+    assert names(tmp_path) == [name]
 
 
 def events_until_tiles(out: Path, stack: Stack, **options: Any) -> Iterator[Any]:

@@ -127,19 +127,34 @@ def check_free(paths: Iterable[Path], stack: Stack, *, overwrite: bool) -> None:
     OutputExistsError
         If one of them is there, and `overwrite` is false.
     ConfigError
-        If one of them is the image.
+        If one of them is the image, holds it or is a file of it; or is a folder where
+        a file is to be written, or the other way round.
     """
     present = [path for path in paths if path.exists()]
-    image = stack.source
-    if image and image.exists() and any(path.samefile(image) for path in present):
-        raise ConfigError(
-            f"{stack.source} is the image itself: write the result somewhere else."
-        )
+    for path in present:
+        if stack.source and _share_pixels(path, stack.source):
+            raise ConfigError(
+                f"{path} would replace the image {stack.source} or a part of it: write "
+                "the result somewhere else."
+            )
+        if path.is_dir() == (path.suffix.lower() in _TIFF):
+            found, wanted = ("folder", "file")[:: 1 if path.is_dir() else -1]
+            raise ConfigError(
+                f"{path} is a {found}, but the result is a {wanted}: choose another "
+                "name."
+            )
     if present and not overwrite:
         raise OutputExistsError(
             f"{' and '.join(map(str, present))} exists already: choose another folder, "
             "or say that it may be overwritten (--overwrite, overwrite=True)."
         )
+
+
+def _share_pixels(path: Path, image: Path) -> bool:
+    """Whether one lies in the other, or they are the same."""
+    here, there = path.resolve(), image.resolve()
+    linked = image.exists() and path.samefile(image)
+    return linked or here.is_relative_to(there) or there.is_relative_to(here)
 
 
 def check_values(model: Model) -> None:
@@ -180,7 +195,6 @@ def describe_purpose(
 
     Mean and deviation of the image stand for its pixels.
     """
-    region = zip(work.region.axes, work.region.bounds, strict=True)
     options = {
         name: each for name, each in config.to_dict().items() if name not in _FREE
     }
@@ -190,7 +204,7 @@ def describe_purpose(
         "pixel_size": dict(work.stack.pixel_size),
         "mean": work.normalise.mean.ravel().tolist(),
         "deviation": work.normalise.deviation.ravel().tolist(),
-        "region": {axis: list(bounds) for axis, bounds in region},
+        "region": ",".join(f"{start}:{stop}" for start, stop in work.region.bounds),
         "results": list(names),
         **options,
     }

@@ -208,6 +208,8 @@ def _open_store(
     What was begun goes on with the same tiles and precision, whatever is free now.
     """
     same = read_notes(part_of(path))
+    if len(same.get("window", ())) != job.model.config.dims:
+        same = {}  # of a network that sees something else
     work = job.prepare(**same)
     layouts = {
         name: as_ngff(name, layout, job.model)
