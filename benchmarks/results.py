@@ -196,7 +196,6 @@ CASES = {
         "em_vnc/labels_9class_grey.tif",
         7,
         classes,
-        ("--loss", "cross-entropy-dice"),
     ),
     "mitochondria": Case("em_vnc/raw.tif", "em_vnc/mitochondria.tif", 7, foreground),
     "nuclei_dsb2018": Case(
@@ -219,7 +218,6 @@ CASES = {
         "retina_drive/vessels",
         7,
         vessels,
-        ("--loss", "cross-entropy-dice"),
     ),
     "nuclei3d_bbbc050": Case(
         "nuclei3d_bbbc050/images",
