@@ -215,9 +215,9 @@ def _add_predict(commands: Any) -> None:
         "--out",
         type=Path,
         required=True,
-        help="folder for <stem>.labels.tif, <stem>.prob.tif and <stem>.objects.tif, or "
-        "<stem>.prediction.tif of a model of regression; or the name of one .tif file "
-        "or .zarr store",
+        help="folder for <stem>.labels.tif and so on (.prediction.tif of a model of "
+        "regression, .prob.tif, .objects.tif, .uncertainty.tif), or with --format "
+        "ome-zarr for <stem>.prediction.zarr; or the name of one .tif or .zarr",
     )
     parser.add_argument(
         "--region",

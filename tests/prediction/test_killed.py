@@ -14,14 +14,17 @@ import numpy as np
 import pytest
 import torch
 
-from napari_unet.config import NetworkConfig
-from napari_unet.data import Classes, write_stack
+from napari_unet.config import NetworkConfig, PredictionConfig
+from napari_unet.data import Classes, open_stack, write_stack
 from napari_unet.data.ledger import NAME
 from napari_unet.model import Model
 from napari_unet.networks import build_network
+from napari_unet.prediction.engine import prepare
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from napari_unet.prediction.block import Block, Place
 
 WORK = """
 import sys
@@ -130,3 +133,25 @@ def test_the_bytes_are_those_of_an_unbroken_one(
         "broken.zarr",
         "whole.zarr",
     ]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_tile_does_not_depend_on_those_computed_with_it(
+    folder: Path, precision: str
+) -> None:
+    """A single window may be computed by other instructions than several at once."""
+    work = prepare(
+        Model.load(folder / "model.safetensors"),
+        open_stack(folder / "image.tif"),
+        PredictionConfig("cpu", precision, tile=64),
+    )
+
+    def blocks(wanted: Place | None = None) -> list[Block]:
+        found = work.blocks(
+            probabilities=True, skip=lambda place: wanted not in (None, place)
+        )
+        return [each for each in found if not isinstance(each, int)]
+
+    for one in blocks()[::29]:
+        (again,) = blocks(one.place)
+        np.testing.assert_array_equal(again.probabilities, one.probabilities)

@@ -148,7 +148,8 @@ class _Run:
             logits = self.predictor(self.predictor.batch(read))
             for job, each in zip(batch, logits, strict=True):
                 at = job[0]
-                blocks.extend(stitcher.add(*job[1:], each))
+                if stitcher.needs(*job[1:]):
+                    blocks.extend(stitcher.add(*job[1:], each))
             return blocks, None
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
@@ -200,19 +201,21 @@ def _batches(
     needs: Callable[[Frame, Tile], bool],
     size: int,
 ) -> Iterator[tuple[list[Job], int]]:
-    """Give the jobs that are needed, some at a time, and how far they were looked at.
+    """Give the jobs some at a time, and how far they go; none where none is needed.
 
-    A job is its number, from `first` on, with its frame and tile.
+    A job is its number, from `first` on, with its frame and tile. Batches are the same
+    whichever of their jobs are needed: the last digits of a window may depend on
+    whether it is computed alone, and what is gone on with must not differ in them.
     """
-    batch: list[Job] = []
     total = len(frames) * len(tiles)
-    for number in range(first, total):
-        frame, tile = frames[number // len(tiles)], tiles[number % len(tiles)]
-        if needs(frame, tile):
-            batch.append((number, frame, tile))
-        if len(batch) == size or number == total - 1:
-            yield batch, number + 1
-            batch = []
+    for start in range(first, total, size):
+        stop = min(start + size, total)
+        batch = [
+            (number, frames[number // len(tiles)], tiles[number % len(tiles)])
+            for number in range(start, stop)
+        ]
+        wanted = any(needs(*job[1:]) for job in batch)
+        yield batch if wanted else [], stop
 
 
 def out_of_memory(error: BaseException) -> bool:

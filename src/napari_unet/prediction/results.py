@@ -14,6 +14,7 @@ from napari_unet.data.layout import Layout
 from napari_unet.data.tiff import stem
 from napari_unet.data.write import stored_type
 from napari_unet.errors import ConfigError, OutputExistsError, StackFormatError
+from napari_unet.prediction.memory import free_memory
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -168,19 +169,10 @@ def check_values(model: Model) -> None:
         )
 
 
-def free_memory() -> int | None:
-    """Return the bytes of memory that may be taken; None where it is not known."""
-    facts = Path("/proc/meminfo")
-    if not facts.is_file():
-        return None
-    lines = dict(line.split(":", 1) for line in facts.read_text().splitlines())
-    return 1024 * int(lines["MemAvailable"].split()[0])
-
-
 def check_memory(layouts: Iterable[Layout]) -> None:
     """Raise `ConfigError` if results do not fit in the memory that is free."""
     needed, free = sum(layout.nbytes for layout in layouts), free_memory()
-    if free is not None and needed > free:
+    if needed > free:
         raise ConfigError(
             f"The result takes {needed / 1e9:.1f} GB, but only {free / 1e9:.1f} GB of "
             "memory are free: say by out= where to write it, such as a name ending in "

@@ -58,7 +58,7 @@ class Job:
         """Make all ready; `same` says how an earlier process did it."""
         precision = same.get("precision", self.config.precision)
         config = replace(self.config, precision=precision)
-        return prepare(
+        work = prepare(
             self.model,
             self.stack,
             config,
@@ -66,6 +66,8 @@ class Job:
             window=same.get("window"),
             blended=same.get("blended", False),
         )
+        batch = same.get("batch", work.plan.batch)
+        return replace(work, plan=replace(work.plan, batch=batch))
 
     def layouts(self, work: Prediction) -> dict[str, Layout]:
         """Return what the results look like, by name."""
@@ -230,6 +232,7 @@ def _open_store(
             writer.note("precision", dtype_name(work.predictor.dtype))
             writer.note("window", list(work.plan.window))
             writer.note("blended", work.plan.blended)
+            writer.note("batch", work.plan.batch)
         if writer.share:
             going_on = f"{path.name} is {writer.share:.0%} there already, and goes on."
             work = replace(work, remarks=(*work.remarks, going_on))
