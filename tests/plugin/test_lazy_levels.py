@@ -97,7 +97,7 @@ def test_a_tile_that_falls_between_the_pixels_of_a_level_is_not_asked_for() -> N
 def test_memory_is_bounded_by_what_was_seen_last(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lazy_levels, "KEPT", 0)
+    monkeypatch.setattr(lazy_levels, "KEPT", 16)
     levels = Levels((100, 32, 32), UINT8, 9)
     for section in range(100):
         box = ((section, section + 1), (0, 32), (0, 32))

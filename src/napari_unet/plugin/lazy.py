@@ -42,7 +42,7 @@ _AT_ONCE = 32  # tiles in a request
 _CUT_AT_ONCE = 4  # where their pixels come with it
 _PAUSE = 60  # milliseconds between two looks at the view while it moves
 _TURN = 0.01  # seconds in which tiles are read before the window has its turn
-_DRAWING = 100  # milliseconds between two drawings of what has come in
+_DRAWING = 200  # milliseconds between two drawings of what has come in
 _REST = 10  # at most 1/10 of the time goes to them
 
 
@@ -131,6 +131,7 @@ class Look(QObject):
         self._arrived: deque[Tile] = deque()  # tiles that wait to be read
         self._shown: set[Tile] = set()  # since the view last moved
         self._seen: Any = None
+        self._left = 0  # tiles in view that are to come
         self._halted = self._over = False
         self._look_soon = Soon(self, self._look, _PAUSE)
         self._read_soon = Soon(self, self._read, 0)
@@ -209,6 +210,8 @@ class Look(QObject):
                 self._show_soon()
         if self._arrived:
             self._read_soon()
+        elif self._ordered:
+            self._tell(max(1, self._left - 1))
         else:
             self._look_soon()
 
@@ -221,6 +224,7 @@ class Look(QObject):
         self._show_soon.pause = max(_DRAWING, round(_REST * taken))
 
     def _tell(self, count: int) -> None:
+        self._left = count
         if count and self._job is None and self._session.worker.busy:
             self.said.emit("Waits for the worker, which is busy with another job.")
         elif count:
@@ -300,6 +304,7 @@ class Look(QObject):
             viewer.scene.camera.events,
             viewer.dims.events,
             viewer.canvas.events.size,
+            view.layer.events.set_data,
         ):
             getattr(events, how)(self._on_changed)
         getattr(view.layer.events.visible, how)(self._on_visible)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from napari_unet.plugin.results import Target
 
 _VEIL = (0.25, 0.3, 0.4, 1.0)  # over what is not computed yet; half of it is seen
+_MOST = 2**23  # pixels of a view: more than a screen has
 _NOT_YET = "not computed yet"
 
 
@@ -123,11 +124,16 @@ class LazyView:
             region = region_in(box, layer, self._labels, "view")
         except OutsideError:
             return None
-        stride = self.levels.levels[layer.data_level].stride
-        rows, columns = (
-            (first // stride, -(-last // stride)) for first, last in region.bounds[-2:]
-        )
-        return layer.data_level, (*region.bounds[:-2], rows, columns)
+        for number, level in enumerate(self.levels.levels):
+            rows, columns = (
+                (first // level.stride, -(-last // level.stride))
+                for first, last in region.bounds[-2:]
+            )
+            # While the view moves, napari chooses its level later than we look.
+            size = (rows[1] - rows[0]) * (columns[1] - columns[0])
+            if number >= layer.data_level and size <= _MOST:
+                break
+        return number, (*region.bounds[:-2], rows, columns)
 
     def put(self, bounds: Sequence[tuple[int, int]], pixels: NDArray[Any]) -> None:
         """Take the labels or values of a box, at full resolution."""

@@ -33,8 +33,8 @@ PARTIAL = (
 BLOCK = 512
 """Rows and columns that are kept or forgotten together."""
 
-KEPT = 2**26
-"""Bytes that each level keeps."""
+KEPT = 128
+"""Blocks that each level keeps; a large screen shows 30 of them at most."""
 
 
 class Level:
@@ -71,7 +71,6 @@ class Level:
         self.size = math.prod(self.shape)
         self._unknown = unknown
         self._blocks: OrderedDict[tuple[int, ...], NDArray[Any]] = OrderedDict()
-        self._most = max(16, KEPT // (BLOCK * BLOCK * dtype.itemsize))
 
     def __getitem__(self, key: Any) -> Slice:
         """Select a part; nothing is read yet."""
@@ -104,7 +103,7 @@ class Level:
         first = [-(-each // self.stride) for each in start]
         for key, there, here in _pieces(first, sample.shape):
             self._block((*index, *key))[there] = sample[here]
-        while len(self._blocks) > self._most:
+        while len(self._blocks) > KEPT:
             self._blocks.popitem(last=False)
 
     def read(self, bounds: Bounds) -> NDArray[Any]:
@@ -244,7 +243,9 @@ class Levels:
             edges = np.ceil(np.asarray(cuts[axis]) / stride).astype(int)
             starts = np.clip(edges[:-1], *view)
             inside = np.flatnonzero(starts < np.clip(edges[1:], *view))
-            unknown = np.logical_or.reduceat(unknown, starts[inside] - view[0], axis)
+            if unknown.shape[axis] > 1:
+                begins = starts[inside] - view[0]
+                unknown = np.logical_or.reduceat(unknown, begins, axis)
             along = list(pairwise(cuts[axis]))
             spans.append([along[i] for i in inside.tolist()])
         centre = [
