@@ -238,7 +238,7 @@ def test_what_does_not_fit_in_memory_asks_for_a_file(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model = random_model()
-    monkeypatch.setattr(results, "free_memory", lambda: 9999)
+    monkeypatch.setattr(results, "known_memory", lambda: 9999)
     with pytest.raises(ConfigError, match=r"out="):
         predict(model, image(100, 100))
 

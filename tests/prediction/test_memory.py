@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,9 @@ from napari_unet.data import Stack
 from napari_unet.data.region import find_region
 from napari_unet.errors import ConfigError, OutOfMemoryError
 from napari_unet.networks import build_network
+from napari_unet.prediction import memory
 from napari_unet.prediction.blocks import out_of_memory, predict_blocks
-from napari_unet.prediction.memory import Footprint, free_memory
+from napari_unet.prediction.memory import UNKNOWN, Footprint, free_memory, known_memory
 from napari_unet.prediction.predictor import Predictor
 
 if TYPE_CHECKING:
@@ -48,22 +50,28 @@ def test_no_memory_is_refused(text: str) -> None:
 def test_free_memory_is_the_least_that_anybody_leaves(tmp_path: Path) -> None:
     (tmp_path / "proc").mkdir()
     (tmp_path / "proc/meminfo").write_text("MemFree: 1 kB\nMemAvailable:  4000 kB\n")
-    assert free_memory(tmp_path) == 4000 * 1024
+    assert known_memory(tmp_path) == 4000 * 1024
     group = tmp_path / "sys/fs/cgroup"
     group.mkdir(parents=True)
     (group / "memory.max").write_text("max\n")
     (group / "memory.current").write_text("1000000\n")
-    assert free_memory(tmp_path) == 4000 * 1024
+    assert known_memory(tmp_path) == 4000 * 1024
     (group / "memory.max").write_text("3000000\n")
-    assert free_memory(tmp_path) == 2_000_000
+    assert known_memory(tmp_path) == 2_000_000
     # Pages of files that were read are given back when they are needed.
     (group / "memory.stat").write_text("anon 5\ninactive_file 400000\n")
-    assert free_memory(tmp_path) == 2_400_000
+    assert known_memory(tmp_path) == 2_400_000
 
 
-def test_free_memory_is_known_without_files(tmp_path: Path) -> None:
-    assert free_memory(tmp_path) > 0
-    assert free_memory() > 2**20
+def test_free_memory_without_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 4096, "SC_AVPHYS_PAGES": 3}.get)
+    assert known_memory(tmp_path) == 3 * 4096
+    monkeypatch.delattr(os, "sysconf")  # as on Windows
+    assert known_memory(tmp_path) is None
+    monkeypatch.setattr(memory, "known_memory", lambda: None)
+    assert free_memory() == UNKNOWN
 
 
 # -- what is taken -------------------------------------------------------------------
@@ -84,6 +92,7 @@ from napari_unet.config import NetworkConfig, PredictionConfig
 from napari_unet.data import Stack
 from napari_unet.networks import build_network
 from napari_unet.networks.compute import release_memory
+from napari_unet.prediction import memory
 from napari_unet.prediction.blocks import predict_blocks
 from napari_unet.prediction.predictor import Predictor
 

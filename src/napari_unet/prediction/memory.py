@@ -23,8 +23,14 @@ UNKNOWN = 4 * 2**30
 """What is taken for free where no system says."""
 
 
-def free_memory(root: Path = Path("/")) -> int:
-    """Return the bytes of main memory that this process may still take.
+def free_memory() -> int:
+    """Return the bytes of main memory that this process may take, or `UNKNOWN`."""
+    known = known_memory()
+    return UNKNOWN if known is None else known
+
+
+def known_memory(root: Path = Path("/")) -> int | None:
+    """Return the bytes of main memory that this process may take; None if not known.
 
     The least of what the system has available and what the process's control group
     (a container, a batch job) has left.
@@ -79,11 +85,11 @@ def _read(path: Path) -> str:
         return ""
 
 
-def _by_sysconf() -> int:
+def _by_sysconf() -> int | None:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
     except (AttributeError, OSError, ValueError):  # not on Windows, nor on a Mac
-        return UNKNOWN
+        return None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from napari_unet.data.layout import Layout
 from napari_unet.data.tiff import stem
 from napari_unet.data.write import stored_type
 from napari_unet.errors import ConfigError, OutputExistsError, StackFormatError
-from napari_unet.prediction.memory import free_memory
+from napari_unet.prediction.memory import known_memory
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -171,8 +171,8 @@ def check_values(model: Model) -> None:
 
 def check_memory(layouts: Iterable[Layout]) -> None:
     """Raise `ConfigError` if results do not fit in the memory that is free."""
-    needed, free = sum(layout.nbytes for layout in layouts), free_memory()
-    if needed > free:
+    needed, free = sum(layout.nbytes for layout in layouts), known_memory()
+    if free is not None and needed > free:
         raise ConfigError(
             f"The result takes {needed / 1e9:.1f} GB, but only {free / 1e9:.1f} GB of "
             "memory are free: say by out= where to write it, such as a name ending in "
