@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from napari_unet.data import open_stack
+from napari_unet.data import folder, open_stack
 from napari_unet.data.folder import natural_key
 from napari_unet.errors import StackFormatError
 
@@ -187,3 +187,20 @@ def test_real_png_images(data_folder):
         stack = open_stack(path)
         with Image.open(path) as image:
             np.testing.assert_array_equal(np.asarray(stack), np.asarray(image))
+
+
+def test_of_large_files_only_windows_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(folder, "_LARGE", 100)
+    pixels = np.arange(4 * 64 * 80).reshape(4, 64, 80).astype(np.uint16)
+    for number, section in enumerate(pixels):
+        path = tmp_path / f"z{number}.tif"
+        tifffile.imwrite(path, section, tile=(16, 16), compression="zlib")
+    stack = open_stack(tmp_path)
+    for index in (0, 1, 2, 1, -1):
+        window = stack.section(index, slice(10, 40), slice(20, 70))
+        np.testing.assert_array_equal(window[0], pixels[index, 10:40, 20:70])
+    np.testing.assert_array_equal(np.asarray(stack), pixels)
+    np.testing.assert_array_equal(np.asarray(stack.select(slice(1, 3))), pixels[1:3])
+    tifffile.imwrite(tmp_path / "z0.tif", pixels[0, :32])
+    with pytest.raises(StackFormatError, match=r"z0\.tif has the shape"):
+        stack.section(0)

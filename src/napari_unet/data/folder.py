@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
 import struct
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_unet.data.axes import guess_axes, normal_axes
-from napari_unet.data.lazy import Lazy, as_format_error
+from napari_unet.data.lazy import Lazy, as_format_error, full_key
 from napari_unet.data.stack import Stack
 from napari_unet.data.tiff import open_tiff, stem
 from napari_unet.errors import StackFormatError
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 _TIFF = (".tif", ".tiff")
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 _PALETTE = 3
+_LARGE = 2**24  # bytes of a section that is not decoded as a whole for each window
 
 
 def open_folder(path: Path) -> Stack:
@@ -47,8 +50,10 @@ def open_folder(path: Path) -> Stack:
                 f"{first.dtype}). The sections of a folder must be alike; move other "
                 "files out of it."
             )
+    size = math.prod(first.shape) * first.dtype.itemsize
+    kind = _LargeFiles if size > _LARGE else _Files
     return Stack(
-        _Files(path, files, first),
+        kind(path, files, first),
         "Z" + first.axes,
         pixel_size=first.pixel_size,
         unit=first.unit,
@@ -180,6 +185,35 @@ class _Files(Lazy):
 
     def _decode_block(self, number: int) -> NDArray[Any]:
         return np.array(_open_section(self._files[number]))
+
+
+class _LargeFiles(_Files):
+    """Of the files only the windows are read that are asked for."""
+
+    def __init__(self, folder: Path, files: list[Path], first: Stack) -> None:
+        super().__init__(folder, files, first)
+        self._opened: OrderedDict[int, Stack] = OrderedDict()
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        """Return the pixels that indices and slices select, as NumPy would."""
+        chosen, *inner = full_key(key, self.ndim)
+        if not isinstance(chosen, slice):
+            return np.asarray(self._file(chosen).pixels[tuple(inner)])
+        numbers = range(len(self._files))[chosen]
+        return np.stack([self[number, *inner] for number in numbers])
+
+    def _file(self, number: int) -> Stack:
+        with self._lock:
+            stack = self._opened.pop(number, None) or _open_section(self._files[number])
+            if stack.shape != self.shape[1:]:
+                raise StackFormatError(
+                    f"{self._files[number]} has the shape {stack.shape} by now, where "
+                    f"{self.shape[1:]} was expected. Open the folder again."
+                )
+            self._opened[number] = stack
+            if len(self._opened) > 2:  # each keeps pixels
+                self._opened.popitem(last=False)
+            return stack
 
 
 class _Pillow(Lazy):

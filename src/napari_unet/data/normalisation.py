@@ -49,7 +49,7 @@ class Normalisation:
         normal = section.astype(kind)
         normal -= self.mean.astype(kind)
         normal /= self.deviation.astype(kind)
-        if section.dtype.kind == "f":
+        if section.dtype.kind == "f" and not math.isfinite(float(normal.sum())):
             np.nan_to_num(normal, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
         return normal.astype(np.float32, copy=False)
 
@@ -84,7 +84,7 @@ def measure_normalisation(stack: Stack) -> Normalisation:
             if number == 0:  # a value near the mean keeps the sums exact
                 shift[channel] = _mean(plane)
             for start in range(0, plane.size, _PART):
-                sums = _sums(plane[start : start + _PART], shift[channel])
+                sums = _sums(plane[start : start + _PART], float(shift[channel]))
                 count[channel] += sums[0]
                 total[channel] += sums[1]
                 squares[channel] += sums[2]

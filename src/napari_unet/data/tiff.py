@@ -118,9 +118,9 @@ def _check_head(path: Path) -> None:
             "the .ome.tif files beside it, or a folder that holds only them."
         )
     raise StackFormatError(
-        f"{path} is no TIFF: it starts with {head[:8]!r}. TIFF, PNG and NPY files can "
-        "be opened, and folders of TIFF or PNG files; convert it to TIFF, for example "
-        "with Fiji."
+        f"{path} is no TIFF: it starts with {head[:8]!r}. TIFF, PNG, NPY and "
+        "OME-Zarr can be opened, and folders of TIFF or PNG files; convert it to "
+        "TIFF, for example with Fiji."
     )
 
 
