@@ -97,22 +97,26 @@ def test_a_tile_that_falls_between_the_pixels_of_a_level_is_not_asked_for() -> N
 def test_memory_is_bounded_by_what_was_seen_last(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lazy_levels, "KEPT", 16)
+    monkeypatch.setattr(lazy_levels, "KEPT", 20 * 16 * 16)
     levels = Levels((100, 32, 32), UINT8, 9)
     for section in range(100):
         box = ((section, section + 1), (0, 32), (0, 32))
-        levels.put(box, np.zeros((1, 32, 32), np.uint8))
+        levels.put(box, np.zeros((1, 32, 32), np.uint8))  # 4 blocks, and 1 above
         np.asarray(levels.levels[0][0])  # the first is looked at again and again
     known = [not (np.asarray(levels.levels[0][i]) == 9).any() for i in range(100)]
     assert known == [True] + [False] * 96 + [True] * 3
 
 
-def test_the_smallest_level_of_one_section_is_one_array_that_fills() -> None:
+def test_the_smallest_level_of_one_section_is_one_array_that_fills(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lazy_levels, "KEPT", 0)
     levels = Levels((30, 20), UINT8, 9)
     kept = np.asarray(levels.levels[-1])  # as napari keeps it
     assert kept.shape == (15, 10)
     levels.put(((0, 30), (0, 20)), np.zeros((30, 20), np.uint8))
     assert not kept.any()
+    np.testing.assert_array_equal(levels.levels[-1][:], kept)
     with pytest.raises(UNetError, match="only where it is looked at"):
         np.asarray(levels.levels[0])
     with pytest.raises(UNetError, match="only where it is looked at"):

@@ -33,8 +33,8 @@ PARTIAL = (
 BLOCK = 512
 """Rows and columns that are kept or forgotten together."""
 
-KEPT = 128
-"""Blocks that each level keeps; a large screen shows 30 of them at most."""
+KEPT = 2**28
+"""Bytes that all levels keep together: several times what a large screen shows."""
 
 
 class Level:
@@ -52,6 +52,8 @@ class Level:
     stride : int
     order : sequence of int
         Which axis of `shape` each axis of the layer is.
+    blocks : dict
+        Those of all levels, by stride, section, row and column; used last come last.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Level:
         unknown: float,
         stride: int,
         order: Sequence[int],
+        blocks: OrderedDict[tuple[int, ...], NDArray[Any]],
     ) -> None:
         self.stride = stride
         self.lengths = (*shape[:-2], *(-(-length // stride) for length in shape[-2:]))
@@ -70,7 +73,8 @@ class Level:
         self.ndim = len(self.shape)
         self.size = math.prod(self.shape)
         self._unknown = unknown
-        self._blocks: OrderedDict[tuple[int, ...], NDArray[Any]] = OrderedDict()
+        self._blocks = blocks
+        self._whole: NDArray[Any] | None = None  # the block that napari keeps
 
     def __getitem__(self, key: Any) -> Slice:
         """Select a part; nothing is read yet."""
@@ -91,8 +95,8 @@ class Level:
         if self.ndim > 2 or max(self.shape) > BLOCK:
             raise UNetError(PARTIAL)
         rows, columns = self.lengths
-        block = self._block((0, 0))[:rows, :columns]
-        return block.transpose(self.order)
+        self._whole = self._block((0, 0))
+        return self._whole[:rows, :columns].transpose(self.order)
 
     def put(self, index: tuple[int, ...], start: Sequence[int], plane: Any) -> None:
         """Store a piece of a section, of which every pixel is given."""
@@ -103,8 +107,6 @@ class Level:
         first = [-(-each // self.stride) for each in start]
         for key, there, here in _pieces(first, sample.shape):
             self._block((*index, *key))[there] = sample[here]
-        while len(self._blocks) > KEPT:
-            self._blocks.popitem(last=False)
 
     def read(self, bounds: Bounds) -> NDArray[Any]:
         """Read a box of the level, its axes in the order of the result."""
@@ -115,9 +117,8 @@ class Level:
         for index in itertools.product(*(range(*each) for each in bounds[:-2])):
             plane = found[tuple(i - b[0] for i, b in zip(index, bounds, strict=False))]
             for key, there, here in pieces:
-                block = self._blocks.get((*index, *key))
+                block = self._known((*index, *key))
                 if block is not None:
-                    self._blocks.move_to_end((*index, *key))
                     plane[here] = block[there]
         return found
 
@@ -127,12 +128,19 @@ class Level:
         found = np.isnan(pixels) if math.isnan(unknown) else pixels == unknown
         return np.asarray(found)
 
+    def _known(self, key: tuple[int, ...]) -> NDArray[Any] | None:
+        if self._whole is not None:
+            return self._whole
+        block = self._blocks.get((self.stride, *key))
+        if block is not None:
+            self._blocks.move_to_end((self.stride, *key))
+        return block
+
     def _block(self, key: tuple[int, ...]) -> NDArray[Any]:
-        block = self._blocks.get(key)
+        block = self._known(key)
         if block is None:
             block = np.full((BLOCK, BLOCK), self._unknown, self.dtype)
-            self._blocks[key] = block
-        self._blocks.move_to_end(key)
+            self._blocks[self.stride, *key] = block
         return block
 
 
@@ -202,8 +210,10 @@ class Levels:
     ) -> None:
         order = range(len(shape)) if order is None else order
         halvings = max(1, math.ceil(math.log2(max(shape[-2:]) / BLOCK)))
+        self._blocks: OrderedDict[tuple[int, ...], NDArray[Any]] = OrderedDict()
+        self._most = KEPT // (BLOCK * BLOCK * dtype.itemsize)
         self.levels = [
-            Level(shape, dtype, unknown, 2**power, order)
+            Level(shape, dtype, unknown, 2**power, order, self._blocks)
             for power in range(halvings + 1)
         ]
 
@@ -214,6 +224,8 @@ class Levels:
             index = tuple(i + first for i, first in zip(within, start, strict=False))
             for each in self.levels[level:]:
                 each.put(index, start[-2:], pixels[within])
+        while len(self._blocks) > self._most:
+            self._blocks.popitem(last=False)
 
     def missing(
         self, level: int, bounds: Bounds, cuts: Sequence[Sequence[int]]
