@@ -225,6 +225,12 @@ def test_an_unfinished_store_of_another_network_is_told_or_replaced(
     np.testing.assert_array_equal(np.asarray(got), predict(deep, pixels, **FP32))
 
 
+def test_a_tiff_file_is_no_ome_zarr(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"ome-zarr, but .*a\.tif is a TIFF"):
+        predict(random_model(), image(8, 8), out=tmp_path / "a.tif", format="ome-zarr")
+    assert listed(tmp_path) == []
+
+
 def test_the_image_is_never_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "cells.tif"
     write_stack(path, image(1, 20, 20), shape=(20, 20), axes="YX", dtype="uint8")

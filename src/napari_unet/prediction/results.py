@@ -93,12 +93,23 @@ def as_ngff(name: str, layout: Layout, model: Model) -> Layout:
 
 
 def find_store(name: str, out: Path, files: OutputConfig) -> Path | None:
-    """Return the OME-Zarr store for an image of that name; None where TIFF is due."""
+    """Return the OME-Zarr store for an image of that name; None where TIFF is due.
+
+    Raises
+    ------
+    ConfigError
+        If `out` is a TIFF file, but the format is OME-Zarr.
+    """
     if out.suffix.lower() == ".zarr":
         return out
-    if files.format == "ome-zarr" and out.suffix.lower() not in _TIFF:
-        return out / f"{_stem(name)}.prediction.zarr"
-    return None
+    if files.format != "ome-zarr":
+        return None
+    if out.suffix.lower() in _TIFF:
+        raise ConfigError(
+            f"The format is ome-zarr, but {out} is a TIFF file: give a folder, or a "
+            "name ending in .zarr."
+        )
+    return out / f"{_stem(name)}.prediction.zarr"
 
 
 def find_tiffs(name: str, out: Path, results: Sequence[str]) -> dict[str, Path]:
