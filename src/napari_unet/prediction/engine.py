@@ -7,8 +7,6 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from napari_unet.data.normalisation import measure_normalisation
 from napari_unet.data.region import Region, find_region
 from napari_unet.errors import ConfigError, ModelError
@@ -35,6 +33,7 @@ if TYPE_CHECKING:
     from napari_unet.prediction.predictor import Predictor
     from napari_unet.prediction.rescaling import Rescaling
     from napari_unet.prediction.stitch import SectionPrediction
+
 _LOG = logging.getLogger(__name__)
 
 INEXACT = (
