@@ -30,11 +30,13 @@ def stack_memory(few: int = 4, many: int = 400, edge: int = 512, **network: Any)
     return _compared(peaks, [f"{few} sections of {edge}²", f"{many}"])
 
 
-def image_memory(small: int = 4096, large: int = 16384, **network: Any) -> str:
-    """Compare the memory for a small and for a large image of one section."""
+def image_memory(
+    small: int = 4096, large: int = 16384, memory: str = "1GB", **network: Any
+) -> str:
+    """Compare the memory for a small and for a large image, both cut into tiles."""
     with tempfile.TemporaryDirectory() as name:
         peaks = [
-            peak_memory(Path(name), (1, edge, edge), **network)
+            peak_memory(Path(name), (1, edge, edge), "--memory", memory, **network)
             for edge in (small, large)
         ]
     return _compared(peaks, [f"{small}²", f"{large}²"])

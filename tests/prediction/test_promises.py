@@ -81,6 +81,20 @@ def test_tiles_equal_the_whole_with_every_exact_network(name: str) -> None:
     np.testing.assert_allclose(tiled, whole, rtol=0, atol=ATOL)
 
 
+@pytest.mark.parametrize(
+    ("name", "shape", "memory"),
+    [(PLANES, (1, 300, 280), "3MB"), (VOLUME, (9, 130, 140), "16MB")],
+)
+def test_in_little_memory_it_is_the_same(
+    name: str, shape: tuple[int, ...], memory: str
+) -> None:
+    started: list[Any] = []
+    tiled = predict(name, image(shape), memory=memory, on_event=started.append)
+    assert started[0].tiles > 1
+    whole = predict(name, image(shape), tile=WHOLE)
+    np.testing.assert_allclose(tiled, whole, rtol=0, atol=ATOL)
+
+
 @given(which=images, tile=tiles, data=st.data())
 @several
 def test_a_region_is_that_part_of_the_whole(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 AHEAD = 2
 """Batches of windows that are read before the network asks for them."""
 
-KEPT = 2**28
+KEPT = 2**26
 """Bytes of normalised pixels that are kept by default for what lies beside them."""
 
 
