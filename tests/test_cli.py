@@ -587,6 +587,13 @@ def test_many_images_are_predicted_without_two_lines_each(
     assert "section(s)" not in errors
 
 
+def test_a_pattern_names_images_of_their_own(data: Path, tmp_path: Path) -> None:
+    run, pattern = str(data / "run"), str(data / "[il]*.tif")
+    assert main(["predict", run, pattern, f"--out={tmp_path}", "--quiet"]) == 0
+    found = sorted(path.name for path in tmp_path.iterdir())
+    assert found == ["image.labels.tif", "labels.labels.tif"]
+
+
 def test_patches_of_volumes_can_be_looked_at(data: Path, tmp_path: Path) -> None:
     files = [str(data / "image.tif"), str(data / "labels.tif"), f"--out={tmp_path}"]
     size = ["--patch-size=16", "--patch-depth=2", "--patches=3", "--network=unet-3d"]

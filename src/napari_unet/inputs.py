@@ -64,7 +64,10 @@ def open_pair(
 
 
 def each_file(given: argparse.Namespace, model: Model) -> list[Path]:
-    """Take the files of a folder one by one where the model was trained so."""
+    """Take the files of a folder one by one where the model was trained so.
+
+    Those of a pattern, which a shell may leave as it is, are never one stack.
+    """
     from napari_unet.data.matching import is_several, list_files
 
     alone = not given.as_stack
@@ -73,7 +76,11 @@ def each_file(given: argparse.Namespace, model: Model) -> list[Path]:
     return [
         file
         for path in given.input
-        for file in (list_files(path) if alone and is_several(path) else [path])
+        for file in (
+            list_files(path)
+            if is_several(path) and (alone or not path.is_dir())
+            else [path]
+        )
     ]
 
 
