@@ -132,6 +132,7 @@ def test_a_huge_zarr_is_computed_where_the_view_is_and_no_further(
     viewer.scene.camera.center = (0, 4 * 1000, 4 * 600)
     qtbot.waitUntil(lambda: len(look._files) > tiles, timeout=WAIT)
     viewer.scene.camera.center = (0, 4 * 3500, 4 * 2500)  # it was not to be complete
+    assert look._view.is_ahead()  # of what is drawn
     fill(qtbot, look)
     assert known(look, 20, slice(3450, 3550), slice(2450, 2550))[1].all()
     tiles = len(look._files)

@@ -150,7 +150,10 @@ class Look(QObject):
     def complete(self) -> bool:
         """Whether all that is in view is computed and shown."""
         at_work = self._reading or self._job is not None or self._arrived
-        return bool(self._view and not at_work and not self._missing(self._view))
+        view = self._view
+        if view is None or at_work or view.is_ahead():
+            return False
+        return not self._missing(view)
 
     def end(self) -> None:
         """Compute no more, and remove what was kept on the disk."""
@@ -173,6 +176,9 @@ class Look(QObject):
             return
         if self._view is None:
             self._submit([])
+            return
+        if self._view.is_ahead():
+            self._look_soon()
             return
         missing = self._missing(self._view)
         self._arrived = deque(tile for tile in missing if tile in self._files)

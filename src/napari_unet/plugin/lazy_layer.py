@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from numpy.typing import NDArray
 
+    from napari_unet.data.region import Region
     from napari_unet.plugin.results import Target
 
 _VEIL = (0.25, 0.3, 0.4, 1.0)  # over what is not computed yet; half of it is seen
-_MOST = 2**23  # pixels of a view: more than a screen has
+_ROUNDED = 2  # pixels by which napari's view may differ from ours
 _NOT_YET = "not computed yet"
 
 
@@ -112,28 +113,43 @@ class LazyView:
 
         Of an image that is not seen from above, or in 3-D, too much would be in view.
         """
+        region = self._region()
+        if region is None:
+            return None
+        stride = self.levels.levels[self.layer.data_level].stride
+        rows, columns = (
+            (first // stride, -(-last // stride)) for first, last in region.bounds[-2:]
+        )
+        return self.layer.data_level, (*region.bounds[:-2], rows, columns)
+
+    def is_ahead(self) -> bool:
+        """Tell whether the view has moved and napari not yet chosen its level for it.
+
+        It does so when it draws. The whole image at full resolution may be in view
+        until then.
+        """
+        seen = self.in_view()
+        if seen is None:
+            return False
+        axes = [self._labels.axes.index(axis) for axis in "YX"]
+        drawn = self.layer.corner_pixels[:, axes].T
+        return any(
+            first < low - _ROUNDED or last > high + 1 + _ROUNDED
+            for (first, last), (low, high) in zip(seen[1][-2:], drawn, strict=True)
+        )
+
+    def _region(self) -> Region | None:
         layer, dims = self.layer, self._viewer.dims
         if layer not in self._viewer.layers or not layer.visible or dims.ndisplay != 2:
             return None
         axes = self._labels.axes
-        seen = {axes[axis - dims.ndim] for axis in dims.displayed}
-        if seen != {"Y", "X"}:
+        if {axes[axis - dims.ndim] for axis in dims.displayed} != {"Y", "X"}:
             return None
         try:
             box = view_box(self._viewer, layer)
-            region = region_in(box, layer, self._labels, "view")
+            return region_in(box, layer, self._labels, "view")
         except OutsideError:
             return None
-        for number, level in enumerate(self.levels.levels):
-            rows, columns = (
-                (first // level.stride, -(-last // level.stride))
-                for first, last in region.bounds[-2:]
-            )
-            # While the view moves, napari chooses its level later than we look.
-            size = (rows[1] - rows[0]) * (columns[1] - columns[0])
-            if number >= layer.data_level and size <= _MOST:
-                break
-        return number, (*region.bounds[:-2], rows, columns)
 
     def put(self, bounds: Sequence[tuple[int, int]], pixels: NDArray[Any]) -> None:
         """Take the labels or values of a box, at full resolution."""
