@@ -200,7 +200,8 @@ class Predictor:
         if self.device.type == "cuda":
             free, _ = torch.cuda.mem_get_info(self.device)
             return int(SHARE * free)
-        release_memory()
+        if SHARE * free_memory() < self.footprint.bytes(ENOUGH):
+            release_memory()  # not at ease: each call would take it anew, page by page
         return int(SHARE * free_memory())
 
     def _most_pixels(self) -> int:
