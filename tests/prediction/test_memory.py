@@ -120,21 +120,20 @@ print(json.dumps([expected, read("VmHWM") - before]))
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the peak")
 @pytest.mark.parametrize(
-    ("case", "within"),
+    "case",
     [
-        ({"precision": "fp32", "shape": (760, 760)}, 0.2),
-        ({"precision": "bf16", "shape": (1000, 1000)}, 0.2),
-        ({"width": 64, "precision": "bf16", "shape": (440, 440)}, 0.2),
-        ({"depth": 3, "precision": "fp32", "dims": 3, "shape": (24, 120, 120)}, 0.33),
+        {"precision": "fp32", "shape": (760, 760)},
+        {"precision": "bf16", "shape": (1000, 1000)},
+        {"width": 64, "precision": "bf16", "shape": (440, 440)},
+        {"depth": 3, "precision": "fp32", "dims": 3, "shape": (24, 120, 120)},
     ],
 )
-def test_as_much_memory_is_taken_as_was_expected(
-    case: dict[str, Any], within: float
-) -> None:
+def test_hardly_more_memory_is_taken_than_was_expected(case: dict[str, Any]) -> None:
     command = [sys.executable, "-c", PEAK, json.dumps(case)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     expected, peak = json.loads(done.stdout)
-    assert peak == pytest.approx(expected, rel=within)
+    # How much less it is depends on the gaps that freed features leave to the next.
+    assert 0.4 * expected < peak < 1.2 * expected
 
 
 # -- when there is less --------------------------------------------------------------
