@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -113,6 +115,20 @@ def test_a_network_is_converted_once_unless_it_changes() -> None:
         expected = built(windows)
     changed, _ = run("openvino", built, config)
     torch.testing.assert_close(changed(windows), expected, rtol=1e-4, atol=1e-4)
+
+
+@needs_openvino
+def test_a_signal_is_survived_after_networks_came_and_went() -> None:
+    config = NetworkConfig(depth=1, width=2)
+    kept = [run("openvino", network(config), config)[0] for _ in range(2)]
+    del kept[0]
+    gc.collect()
+    del kept[0]
+    gc.collect()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
 
 
 class Unusual(nn.Module):

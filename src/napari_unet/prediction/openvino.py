@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from threading import Lock
@@ -62,7 +63,7 @@ class OpenVinoNetwork:
         other: torch.Tensor,
         dtype: torch.dtype,
     ) -> None:
-        self._core = _openvino().Core()
+        self._core = _core(_openvino())
         self._model = _convert(network, window)
         self._check(network, other)
         self._precision = "bf16" if dtype == torch.bfloat16 else "f32"
@@ -105,6 +106,16 @@ class OpenVinoNetwork:
 def _run(compiled: Any, windows: torch.Tensor) -> torch.Tensor:
     result = compiled([windows.float().contiguous().numpy()])
     return torch.from_numpy(result[0])
+
+
+@lru_cache(maxsize=1)
+def _core(openvino: Any) -> Any:
+    """Return the one core of this process.
+
+    Each sets a stack for signals; where two end in another order than they began, the
+    next signal, such as that of Ctrl-C, meets one that is gone, and the process dies.
+    """
+    return openvino.Core()
 
 
 def _openvino() -> Any:
