@@ -193,18 +193,21 @@ def others(
     for name, options in MONAI.items():
         ways[f"MONAI {name}"] = partial(windows, plain, sections, options)
         ways[f"MONAI {name}, fast network"] = partial(windows, quick, sections, options)
-    if device.type == "cpu":
+    runtimes = {"onnxruntime": onnx_runtime, "openvino": openvino}
+    found = [name for name in runtimes if present("onnx") and present(name)]
+    if device.type == "cpu" and found:
         path = exported(fold_batch_norm(model.network), pieces[0], folder)
         arrays = [piece.numpy() for piece in pieces]
-        for name, runtime in {
-            "onnxruntime": onnx_runtime,
-            "openvino": openvino,
-        }.items():
-            if importlib.util.find_spec(name) is None:
-                print(f"{name} is not installed, and left out.")
-            else:
-                ways[name] = partial(each, runtime(path), arrays)
+        ways |= {name: partial(each, runtimes[name](path), arrays) for name in found}
     return ways
+
+
+def present(name: str) -> bool:
+    """Return whether a package is installed; say so if it is not."""
+    there = importlib.util.find_spec(name) is not None
+    if not there:
+        print(f"{name} is not installed: what needs it is left out.")
+    return there
 
 
 def each(network: Any, pieces: list[Any]) -> list[Any]:
