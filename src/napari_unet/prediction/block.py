@@ -1,9 +1,9 @@
-"""What a prediction gives, piece by piece, and who takes it."""
+"""What a prediction gives, piece by piece."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,10 +47,3 @@ def with_classes(place: Place) -> Place:
     ``np.moveaxis(probabilities, 0, -3)``.
     """
     return (*place[:-2], slice(None), *place[-2:])
-
-
-class Sink(Protocol):
-    """Takes the blocks of a prediction, in the order of the tile plan."""
-
-    def put(self, block: Block) -> None:
-        """Take a block; may wait while the disk is behind."""
