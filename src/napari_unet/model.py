@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.config import NetworkConfig
-from napari_unet.data.masks import Classes
-from napari_unet.data.scale import Scale
+from napari_unet.data.masks.find import Classes
+from napari_unet.data.masks.scale import Scale
 from napari_unet.errors import ModelError, UNetError
 from napari_unet.files import replacing
 

@@ -32,7 +32,7 @@ import numpy as np
 from napari_unet.data import Stack, open_stack
 from napari_unet.data.excerpt import Excerpt
 from napari_unet.data.normalisation import Normalisation
-from napari_unet.data.npy import create_npy
+from napari_unet.data.write.npy import create_npy
 from napari_unet.errors import UNetError
 from napari_unet.events import Event, Failed, PatchesDrawn, PredictionFinished, Ready
 

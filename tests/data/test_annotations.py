@@ -8,13 +8,13 @@ import pytest
 from PIL import Image
 
 from napari_unet.data import IGNORE, Stack, open_stack
-from napari_unet.data.annotations import (
+from napari_unet.data.masks.annotations import (
     as_mask,
     distance_stack,
     read_annotations,
     remark_on_objects,
 )
-from napari_unet.data.targets import distance_to_border, with_border
+from napari_unet.data.masks.targets import distance_to_border, with_border
 from napari_unet.errors import MaskError
 
 if TYPE_CHECKING:

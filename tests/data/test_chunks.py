@@ -14,8 +14,9 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unet.data import lazy, open_stack, tiff_pages
-from napari_unet.data.lazy import Foreign
+from napari_unet.data import open_stack
+from napari_unet.data.read import lazy, tiff_pages
+from napari_unet.data.read.lazy import Foreign
 from napari_unet.errors import StackFormatError
 
 

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from napari_unet.data import folder, open_stack
-from napari_unet.data.folder import natural_key
+from napari_unet.data import open_stack
+from napari_unet.data.read import folder as folder_module
+from napari_unet.data.read.folder import natural_key
 from napari_unet.errors import StackFormatError
 
 
@@ -190,7 +191,7 @@ def test_real_png_images(data_folder):
 
 
 def test_of_large_files_only_windows_are_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(folder, "_LARGE", 100)
+    monkeypatch.setattr(folder_module, "_LARGE", 100)
     pixels = np.arange(4 * 64 * 80).reshape(4, 64, 80).astype(np.uint16)
     for number, section in enumerate(pixels):
         path = tmp_path / f"z{number}.tif"

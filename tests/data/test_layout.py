@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unet.data.layout import Gathering
+from napari_unet.data.write.layout import Gathering
 
 
 def cuts(length: int, draw: st.DataObject) -> list[slice]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from napari_unet.data.npy import create_npy
+from napari_unet.data.write.npy import create_npy
 from napari_unet.errors import UNetError
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ import zarr
 
 from napari_unet.data import open_stack
 from napari_unet.data.matching import is_several, list_files, pair_files
-from napari_unet.data.ome_zarr import list_labels, open_levels
-from napari_unet.data.tiff import stem
+from napari_unet.data.read.ome_zarr import list_labels, open_levels
+from napari_unet.data.read.tiff import stem
 from napari_unet.errors import StackFormatError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 import tifffile
 
 from napari_unet.data import open_stack
-from napari_unet.data.calibration import normal_unit
+from napari_unet.data.read.calibration import normal_unit
 from napari_unet.errors import StackFormatError
 
 TYPES = ["bool", "u1", "u2", "u4", "i1", "i2", "i4", "f2", "f4", "f8"]

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_unet.data import open_stack, write_stack, write_tiles
-from napari_unet.data.layout import Layout
-from napari_unet.data.write_tiles import TileWriter
+from napari_unet.data import open_stack, write_stack
+from napari_unet.data.write import tiles
+from napari_unet.data.write.layout import Layout
+from napari_unet.data.write.tiles import TileWriter
 
 SIZE = {"Z": 50.0, "Y": 4.0, "X": 4.5}
 
@@ -45,8 +46,8 @@ def write(path, pixels, axes="ZYX", edge=7, **options):
 def cut(request, monkeypatch):
     """Write small sections as if they were large."""
     if request.param == "tiles":
-        monkeypatch.setattr(write_tiles, "_ONE_STRIP", 0)
-        monkeypatch.setattr(write_tiles, "TILE", 16)
+        monkeypatch.setattr(tiles, "_ONE_STRIP", 0)
+        monkeypatch.setattr(tiles, "TILE", 16)
     return request.param
 
 
@@ -67,7 +68,7 @@ def test_every_fact_comes_back(tmp_path, cut, dtype):
 @pytest.mark.parametrize("shape", [(1, 1), (16, 16), (5, 1, 33, 17), (2, 3, 1, 15, 70)])
 def test_any_shape_comes_back(tmp_path, cut, shape, big, monkeypatch):
     if big:
-        monkeypatch.setattr(write_tiles, "CLASSIC_LIMIT", 0)
+        monkeypatch.setattr(tiles, "CLASSIC_LIMIT", 0)
     pixels = counted(*shape, dtype="uint16")
     path = write(tmp_path / "a.tif", pixels, "TZCYX"[-len(shape) :])
     with tifffile.TiffFile(path) as file:

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_unet.data import Classes, write_chunks
-from napari_unet.data.layout import Layout
-from napari_unet.data.ledger import NAME
-from napari_unet.data.write_chunks import mean_of_four, mode_of_four
-from napari_unet.data.write_zarr import ZarrWriter
+from napari_unet.data import Classes
+from napari_unet.data.write import chunks
+from napari_unet.data.write.chunks import mean_of_four, mode_of_four
+from napari_unet.data.write.layout import Layout
+from napari_unet.data.write.ledger import NAME
+from napari_unet.data.write.zarr_store import ZarrWriter
 from napari_unet.errors import OutputExistsError, UNetError
 
 SIZE = {"Z": 50.0, "Y": 4.0, "X": 4.5}
@@ -24,7 +25,7 @@ VERSIONS = ("0.4", "0.5")
 
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch):
-    monkeypatch.setattr(write_chunks, "CHUNK", 16)
+    monkeypatch.setattr(chunks, "CHUNK", 16)
 
 
 def labels(*shape, seed=0):
@@ -348,7 +349,7 @@ def test_full_disk_says_what_is_missing(tmp_path, monkeypatch):
     ):
         fill(writer, "labels", pixels, 16)
     monkeypatch.undo()
-    monkeypatch.setattr(write_chunks, "CHUNK", 16)
+    monkeypatch.setattr(chunks, "CHUNK", 16)
     writer.abandon()
     writer = ZarrWriter(tmp_path / "a.zarr", {"labels": layout_of(pixels)}, {})
     assert [writer.has("labels", each) for each in pieces(pixels.shape, 16)] == [

@@ -16,7 +16,7 @@ from torch.nn import Conv2d
 
 from napari_unet.config import NetworkConfig
 from napari_unet.data import Classes, Stack
-from napari_unet.data.scale import Scale
+from napari_unet.data.masks.scale import Scale
 from napari_unet.errors import ModelError, UNetError
 from napari_unet.model import Model
 from napari_unet.networks import build_network

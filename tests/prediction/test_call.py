@@ -17,7 +17,7 @@ from napari_unet import predict
 from napari_unet.cli import main
 from napari_unet.config import NetworkConfig, PredictionConfig
 from napari_unet.data import Classes, Stack, open_stack, write_stack
-from napari_unet.data.scale import Scale
+from napari_unet.data.masks.scale import Scale
 from napari_unet.errors import (
     ConfigError,
     OutputExistsError,

@@ -16,7 +16,7 @@ import torch
 
 from napari_unet.config import NetworkConfig, PredictionConfig
 from napari_unet.data import Classes, open_stack, write_stack
-from napari_unet.data.ledger import NAME
+from napari_unet.data.write.ledger import NAME
 from napari_unet.model import Model
 from napari_unet.networks import build_network
 from napari_unet.prediction.engine import prepare
@@ -30,12 +30,13 @@ WORK = """
 import sys
 from pathlib import Path
 from napari_unet.config import OutputConfig, PredictionConfig
-from napari_unet.data import open_stack, write_chunks
+from napari_unet.data import open_stack
+from napari_unet.data.write import chunks
 from napari_unet.events import PredictionFinished
 from napari_unet.model import Model
 from napari_unet.prediction import predict_to_files
 
-write_chunks.CHUNK = 40  # many chunks, that are not those of the tiles
+chunks.CHUNK = 40  # many chunks, that are not those of the tiles
 folder, out, version, precision = sys.argv[1:]
 config = PredictionConfig("cpu", precision, tile=64, minimum_size=2)
 for event in predict_to_files(

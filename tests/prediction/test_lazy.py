@@ -14,7 +14,7 @@ import zarr
 
 from napari_unet.config import NetworkConfig
 from napari_unet.data import Classes, Stack, write_stack
-from napari_unet.data.scale import Scale
+from napari_unet.data.masks.scale import Scale
 from napari_unet.errors import ConfigError, UNetError
 from napari_unet.model import Model
 from napari_unet.networks import build_network, measure_geometry

@@ -13,7 +13,7 @@ import zarr
 from napari_unet import predict
 from napari_unet.config import NetworkConfig, PredictionConfig
 from napari_unet.data import Classes, Stack, open_stack, write_stack
-from napari_unet.data.write_tiles import TileWriter
+from napari_unet.data.write.tiles import TileWriter
 from napari_unet.errors import (
     ConfigError,
     ModelError,

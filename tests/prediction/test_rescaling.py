@@ -274,7 +274,7 @@ def test_values_of_a_regression_are_interpolated() -> None:
 
 
 def _scale() -> Any:
-    from napari_unet.data.scale import Scale
+    from napari_unet.data.masks.scale import Scale
 
     return Scale(10.0, 2.0)
 

@@ -11,9 +11,9 @@ import tifffile
 
 from napari_unet.config import PredictionConfig
 from napari_unet.data import Classes
-from napari_unet.data.layout import Layout
 from napari_unet.data.region import Region
-from napari_unet.data.write_zarr import ZarrWriter
+from napari_unet.data.write.layout import Layout
+from napari_unet.data.write.zarr_store import ZarrWriter
 from napari_unet.errors import ConfigError, StackFormatError, UNetError
 from napari_unet.prediction import sinks
 from napari_unet.prediction.block import Block, with_classes
@@ -277,7 +277,7 @@ def test_objects_go_on_with_their_numbers(tmp_path, stop):
 
 
 def test_a_file_on_a_full_disk_says_so_and_goes(tmp_path, monkeypatch):
-    from napari_unet.data.write_tiles import TileWriter
+    from napari_unet.data.write.tiles import TileWriter
 
     shape = (30, 20, 25)
     _, blocks = made("ZYX", shape, steps=(1, 20, 25))

@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from napari_unet.config import NETWORKS, NetworkConfig, PredictionConfig
 from napari_unet.data import Classes, Stack
-from napari_unet.data.scale import Scale
+from napari_unet.data.masks.scale import Scale
 from napari_unet.errors import ConfigError
 from napari_unet.events import PredictionStarted
 from napari_unet.model import Model

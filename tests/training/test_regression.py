@@ -11,7 +11,7 @@ from napari_unet import Model, evaluate_regression, predict, train
 from napari_unet.cli import main
 from napari_unet.config import TrainingConfig
 from napari_unet.data import Stack, open_stack, write_stack
-from napari_unet.data.masks import IGNORE
+from napari_unet.data.masks.find import IGNORE
 from napari_unet.errors import ConfigError, MaskError, TrainingError
 from napari_unet.events import PredictionFinished, TrainingStarted, Validated
 from napari_unet.training import train_events

@@ -1,10 +1,10 @@
 """Files and arrays to stacks, mask values to classes, samples, and writing."""
 
-from napari_unet.data.masks import IGNORE, Classes, check_pair, find_classes
+from napari_unet.data.masks.find import IGNORE, Classes, check_pair, find_classes
 from napari_unet.data.matching import FilePair, pair_files, pair_folders
 from napari_unet.data.stack import Stack, as_stack, open_stack
 from napari_unet.data.synthetic import synthetic_em
-from napari_unet.data.write import write_stack
+from napari_unet.data.write.stack import write_stack
 
 __all__ = [
     "IGNORE",

@@ -9,9 +9,9 @@ from glob import glob, has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_unet.data.folder import natural_key
-from napari_unet.data.lazy import is_zarr
-from napari_unet.data.tiff import ENDINGS, stem
+from napari_unet.data.read.folder import natural_key
+from napari_unet.data.read.lazy import is_zarr
+from napari_unet.data.read.tiff import ENDINGS, stem
 from napari_unet.errors import MaskError, StackFormatError
 
 if TYPE_CHECKING:

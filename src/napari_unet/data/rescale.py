@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.data.lazy import full_key
+from napari_unet.data.read.lazy import full_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

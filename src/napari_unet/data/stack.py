@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from napari_unet.data.axes import PixelArray, check_axes, guess_axes, normal_axes
-from napari_unet.data.lazy import Foreign, is_zarr
+from napari_unet.data.read.lazy import Foreign, is_zarr
 from napari_unet.errors import StackFormatError
 
 if TYPE_CHECKING:
@@ -389,27 +389,27 @@ def open_stack(path: str | Path, *, axes: str | None = None) -> Stack:
             "there."
         )
     if is_zarr(path):
-        from napari_unet.data.ome_zarr import open_zarr
+        from napari_unet.data.read.ome_zarr import open_zarr
 
         return open_zarr(path, axes)
     if path.is_dir():
-        from napari_unet.data.folder import open_folder
+        from napari_unet.data.read.folder import open_folder
 
         stack = open_folder(path)
     elif path.suffix.lower() == ".npy":
-        from napari_unet.data.folder import open_npy
+        from napari_unet.data.read.folder import open_npy
 
         return open_npy(path, axes)
     elif path.suffix.lower() == ".png":
-        from napari_unet.data.folder import open_png
+        from napari_unet.data.read.folder import open_png
 
         stack = open_png(path)
     elif path.suffix.lower() in (".jpg", ".jpeg"):
-        from napari_unet.data.folder import open_jpeg
+        from napari_unet.data.read.folder import open_jpeg
 
         stack = open_jpeg(path)
     else:
-        from napari_unet.data.tiff import open_tiff
+        from napari_unet.data.read.tiff import open_tiff
 
         return open_tiff(path, axes)
     return stack if axes is None else relabel(stack, axes)

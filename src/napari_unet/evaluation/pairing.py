@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.data.annotations import as_mask
-from napari_unet.data.classes import MAX_CLASSES, Classes
-from napari_unet.data.masks import (
+from napari_unet.data.masks.annotations import as_mask
+from napari_unet.data.masks.classes import MAX_CLASSES, Classes
+from napari_unet.data.masks.find import (
     check_pair,
     count_values,
     too_many_values,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.config import whole_numbers
-from napari_unet.data.masks import check_pair
-from napari_unet.data.scale import Moments, is_annotated
+from napari_unet.data.masks.find import check_pair
+from napari_unet.data.masks.scale import Moments, is_annotated
 from napari_unet.errors import MaskError
 from napari_unet.evaluation.layout import figure, heading, plain_text
 from napari_unet.evaluation.pairing import (

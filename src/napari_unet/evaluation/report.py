@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.config import whole_numbers
-from napari_unet.data.classes import IGNORE
+from napari_unet.data.masks.classes import IGNORE
 from napari_unet.errors import MaskError
 from napari_unet.evaluation.auc import area_under_curve, count_shares
 from napari_unet.evaluation.layout import figure, heading, plain_text

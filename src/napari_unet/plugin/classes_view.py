@@ -8,7 +8,7 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 from superqt.utils import create_worker
 
-from napari_unet.data.annotations import read_annotations
+from napari_unet.data.masks.annotations import read_annotations
 from napari_unet.errors import UNetError
 from napari_unet.plugin.layers import mask_from_layer
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pint
 
-from napari_unet.data.lazy import Chunked
+from napari_unet.data.read.lazy import Chunked
 from napari_unet.data.stack import Stack, as_pixels
 from napari_unet.errors import StackFormatError
 

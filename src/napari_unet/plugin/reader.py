@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.notifications import show_warning
 
 from napari_unet.data import open_stack
-from napari_unet.data.lazy import is_zarr
-from napari_unet.data.ome_zarr import holds_labels, list_labels, open_levels
+from napari_unet.data.read.lazy import is_zarr
+from napari_unet.data.read.ome_zarr import holds_labels, list_labels, open_levels
 from napari_unet.plugin.layers import layer_from_levels, layer_from_stack
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.data.layout import Gathering
+from napari_unet.data.write.layout import Gathering
 from napari_unet.errors import StackFormatError
 from napari_unet.prediction.block import with_classes
 from napari_unet.prediction.objects import number_objects, roles
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.config import ObjectConfig
-    from napari_unet.data.layout import Index
     from napari_unet.data.region import Region
+    from napari_unet.data.write.layout import Index
     from napari_unet.model import Model
     from napari_unet.prediction.block import Block, Place
 

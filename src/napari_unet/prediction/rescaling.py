@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from napari_unet.data.calibration import METRES
+from napari_unet.data.read.calibration import METRES
 from napari_unet.data.region import Region
 from napari_unet.data.rescale import nearest, resample, weigh
 from napari_unet.errors import ModelError, StackFormatError

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.data.layout import Layout
-from napari_unet.data.tiff import stem
-from napari_unet.data.write import stored_type
+from napari_unet.data.read.tiff import stem
+from napari_unet.data.write.layout import Layout
+from napari_unet.data.write.stack import stored_type
 from napari_unet.errors import ConfigError, OutputExistsError, StackFormatError
 from napari_unet.prediction.memory import known_memory
 

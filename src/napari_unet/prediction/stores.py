@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, Protocol
 
-from napari_unet.data.layout import room_needed
-from napari_unet.data.write_tiles import TileWriter
+from napari_unet.data.write.layout import room_needed
+from napari_unet.data.write.tiles import TileWriter
 from napari_unet.errors import UNetError
 from napari_unet.files import replacing
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_unet.data.layout import Layout
+    from napari_unet.data.write.layout import Layout
 
     Where = Sequence[int | slice]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.config import OutputConfig, PredictionConfig
-from napari_unet.data.ledger import read_notes
-from napari_unet.data.tiff import name_in_store
-from napari_unet.data.write_zarr import GROUPS, ZarrWriter, part_of
+from napari_unet.data.read.tiff import name_in_store
+from napari_unet.data.write.ledger import read_notes
+from napari_unet.data.write.zarr_store import GROUPS, ZarrWriter, part_of
 from napari_unet.events import Event, PredictionFinished
 from napari_unet.networks.compute import dtype_name
 from napari_unet.prediction.engine import prepare
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
     from pathlib import Path
 
-    from napari_unet.data.layout import Layout
     from napari_unet.data.region import Region
     from napari_unet.data.stack import Stack
+    from napari_unet.data.write.layout import Layout
     from napari_unet.model import Model
     from napari_unet.prediction.engine import Prediction
     from napari_unet.prediction.stores import Store

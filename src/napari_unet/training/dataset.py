@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from skimage.measure import block_reduce
 
-from napari_unet.data.annotations import (
+from napari_unet.data.masks.annotations import (
     as_mask,
     distance_stack,
     read_annotations,
     remark_on_objects,
 )
-from napari_unet.data.masks import IGNORE, Classes, check_pair
+from napari_unet.data.masks.find import IGNORE, Classes, check_pair
+from napari_unet.data.masks.scale import Scale, find_scale
 from napari_unet.data.normalisation import measure_normalisation
-from napari_unet.data.scale import Scale, find_scale
 from napari_unet.errors import TrainingError
 from napari_unet.networks import measure_geometry, network_config
 from napari_unet.networks.compute import layout

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from napari_unet.data.scale import Scale
+from napari_unet.data.masks.scale import Scale
 from napari_unet.errors import ConfigError, TrainingError
 from napari_unet.events import (
     CheckpointSaved,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch.nn import functional
 
-from napari_unet.data.masks import IGNORE
+from napari_unet.data.masks.find import IGNORE
 
 if TYPE_CHECKING:
     from napari_unet.config import TrainingConfig

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.config import TrainingConfig
-from napari_unet.data.classes import IGNORE
+from napari_unet.data.masks.classes import IGNORE
 from napari_unet.data.normalisation import measure_normalisation
 from napari_unet.errors import ConfigError
 from napari_unet.training.dataset import Dataset

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.config import PredictionConfig
-from napari_unet.data.masks import IGNORE, Classes
-from napari_unet.data.scale import Scale
+from napari_unet.data.masks.find import IGNORE, Classes
+from napari_unet.data.masks.scale import Scale
 from napari_unet.data.stack import Stack
 from napari_unet.evaluation.overlap import (
     OverlapScores,

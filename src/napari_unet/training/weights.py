@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.measure import label
 
-from napari_unet.data.masks import IGNORE
+from napari_unet.data.masks.find import IGNORE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

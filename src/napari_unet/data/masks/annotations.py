@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.data.class_file import read_class_files
-from napari_unet.data.masks import (
+from napari_unet.data.masks.class_file import read_class_files
+from napari_unet.data.masks.find import (
     IGNORE,
     check_one_value,
     check_whole,
     find_classes,
     value_name,
 )
-from napari_unet.data.targets import distance_to_border, with_border
+from napari_unet.data.masks.targets import distance_to_border, with_border
 from napari_unet.errors import MaskError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_unet.data.classes import Classes
+    from napari_unet.data.masks.classes import Classes
     from napari_unet.data.stack import Stack
 
 ROLES = {0: "background", 1: "foreground", 2: "border"}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from napari_unet.data.ome import OmeHeader
+    from napari_unet.data.read.ome import OmeHeader
 
 _NAMES = {
     "um": "µm",

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_unet.cli.console import show, stop_on_interrupt
 from napari_unet.config import TrainingConfig
-from napari_unet.console import show, stop_on_interrupt
 from napari_unet.data import Stack, check_pair, open_stack, synthetic_em, write_stack
 from napari_unet.errors import ConfigError, StackFormatError, UNetError
 from napari_unet.evaluation import (
@@ -31,7 +31,7 @@ from napari_unet.training import train_events
 from napari_unet.training.run import RunFolder
 
 if TYPE_CHECKING:
-    from napari_unet.console import Face
+    from napari_unet.cli.console import Face
 
 NAME = "unseen"
 """What the sections that the model has not seen are called."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from napari_unet.config import Config
 
 
+MODEL = "run folder or .safetensors file"
 _METAVARS = {int: "N", float: "X", str: "TEXT"}
 
 

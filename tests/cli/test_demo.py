@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_unet import Model, demo
+from napari_unet import Model
+from napari_unet.cli import demo_run
+from napari_unet.cli.demo_run import run_demo
 from napari_unet.data import open_stack, synthetic_em, write_stack
-from napari_unet.demo import run_demo
 from napari_unet.errors import ConfigError, MaskError, StackFormatError
 
 FILES = [
@@ -120,8 +121,8 @@ def test_window_is_said_to_be_missing_where_there_is_no_napari(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(demo, "find_spec", lambda name: None)
-    demo._show_window(tmp_path, "bar")
+    monkeypatch.setattr(demo_run, "find_spec", lambda name: None)
+    demo_run._show_window(tmp_path, "bar")
     assert "napari is not installed" in capsys.readouterr().out
 
 

@@ -10,10 +10,10 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.data.layout import room_needed
-from napari_unet.data.ledger import NAME, Ledger
-from napari_unet.data.write_chunks import PyramidWriter, mean_of_four, mode_of_four
-from napari_unet.data.write_ngff import (
+from napari_unet.data.write.chunks import PyramidWriter, mean_of_four, mode_of_four
+from napari_unet.data.write.layout import room_needed
+from napari_unet.data.write.ledger import NAME, Ledger
+from napari_unet.data.write.ngff import (
     describe_groups,
     describe_image,
     describe_labels,
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_unet.data.classes import Classes
-    from napari_unet.data.layout import Layout
+    from napari_unet.data.masks.classes import Classes
+    from napari_unet.data.write.layout import Layout
 
 GROUPS = {
     "probabilities": "",

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from napari_unet.data.layout import Gathering
-from napari_unet.data.write import CLASSIC_LIMIT, ome_options, stored_type
+from napari_unet.data.write.layout import Gathering
+from napari_unet.data.write.stack import CLASSIC_LIMIT, ome_options, stored_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_unet.data.layout import Index, Layout
+    from napari_unet.data.write.layout import Index, Layout
 
 TILE = 512
 """Rows and columns of a tile."""

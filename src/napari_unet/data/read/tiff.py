@@ -10,12 +10,12 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.data.axes import check_axes, normal_axes
-from napari_unet.data.calibration import Calibration, read_calibration
-from napari_unet.data.ifds import walk_ifds
-from napari_unet.data.lazy import Chunked, as_format_error
-from napari_unet.data.ome import OmeHeader, read_ome
+from napari_unet.data.read.calibration import Calibration, read_calibration
+from napari_unet.data.read.ifds import walk_ifds
+from napari_unet.data.read.lazy import Chunked, as_format_error
+from napari_unet.data.read.ome import OmeHeader, read_ome
+from napari_unet.data.read.tiff_pages import choose_pixels, tifffile_errors
 from napari_unet.data.stack import Stack
-from napari_unet.data.tiff_pages import choose_pixels, tifffile_errors
 from napari_unet.errors import StackFormatError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from napari_unet.data.classes import IGNORE
+from napari_unet.data.masks.classes import IGNORE
 from napari_unet.errors import MaskError
 
 if TYPE_CHECKING:

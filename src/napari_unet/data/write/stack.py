@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.data.layout import Layout
+from napari_unet.data.write.layout import Layout
 from napari_unet.errors import OutputExistsError, StackFormatError
 from napari_unet.files import replacing
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.data.axes import guess_axes, normal_axes
-from napari_unet.data.lazy import Lazy, as_format_error, full_key
+from napari_unet.data.read.lazy import Lazy, as_format_error, full_key
+from napari_unet.data.read.tiff import open_tiff, stem
 from napari_unet.data.stack import Stack
-from napari_unet.data.tiff import open_tiff, stem
 from napari_unet.errors import StackFormatError
 
 if TYPE_CHECKING:

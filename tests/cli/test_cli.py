@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from napari_unet import cli, flags
-from napari_unet.cli import main
+from napari_unet import cli
+from napari_unet.cli import describe, flags, main
 from napari_unet.config import PredictionConfig, TrainingConfig, options
 from napari_unet.data import open_stack, synthetic_em, write_stack
 from napari_unet.events import Event, PredictionFinished, StepDone, TrainingFinished
@@ -385,7 +385,7 @@ def test_surprises_are_1_and_point_to_debug(
     def broken(*_: Any) -> Any:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr(cli, "_facts", broken)
+    monkeypatch.setattr(describe, "_facts", broken)
     assert main(["info", "x"]) == 1
     errors = capsys.readouterr().err
     assert errors == "napari-unet: ZeroDivisionError: by zero (--debug shows where).\n"
@@ -492,7 +492,7 @@ def test_closed_pipe_is_no_traceback(data: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
 def test_second_interrupt_ends_at_once() -> None:
-    from napari_unet.console import stop_on_interrupt
+    from napari_unet.cli.console import stop_on_interrupt
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with stop_on_interrupt() as stop:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.data.write_chunks import compression
+from napari_unet.data.write.chunks import compression
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from napari_unet.data.classes import Classes
-    from napari_unet.data.layout import Layout
-    from napari_unet.data.write_chunks import Level
+    from napari_unet.data.masks.classes import Classes
+    from napari_unet.data.write.chunks import Level
+    from napari_unet.data.write.layout import Layout
 
 _KINDS = {"T": "time", "C": "channel"}
 _UNITS = {

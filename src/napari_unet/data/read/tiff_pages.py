@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.data.lazy import Chunked, Lazy, even_edges, number_of
+from napari_unet.data.read.lazy import Chunked, Lazy, even_edges, number_of
 from napari_unet.errors import StackFormatError
 
 if TYPE_CHECKING:

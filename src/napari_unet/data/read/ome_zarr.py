@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.data.axes import guess_axes, normal_axes
-from napari_unet.data.calibration import in_one_unit
-from napari_unet.data.lazy import ZARR_MARKS, Foreign, as_format_error, is_zarr
+from napari_unet.data.read.calibration import in_one_unit
+from napari_unet.data.read.lazy import ZARR_MARKS, Foreign, as_format_error, is_zarr
+from napari_unet.data.read.tiff import stem
 from napari_unet.data.stack import Stack
-from napari_unet.data.tiff import stem
 from napari_unet.errors import StackFormatError
 
 if TYPE_CHECKING:

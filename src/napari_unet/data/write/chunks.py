@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from napari_unet.data.layout import Gathering
+from napari_unet.data.write.layout import Gathering
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from napari_unet.data.layout import Index, Layout
-    from napari_unet.data.ledger import Ledger
+    from napari_unet.data.write.layout import Index, Layout
+    from napari_unet.data.write.ledger import Ledger
 
 CHUNK = 512
 """Rows and columns of a chunk, about."""

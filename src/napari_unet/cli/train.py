@@ -1,0 +1,141 @@
+"""The commands ``train`` and ``preview``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.cli import flags, inputs
+from napari_unet.cli.answers import complain, face, say, show_facts
+from napari_unet.config import TrainingConfig
+from napari_unet.errors import ConfigError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from napari_unet.data import Stack
+
+
+def add_train(commands: Any) -> None:
+    """Add the command ``train``."""
+    parser = flags.command(
+        commands, "train", _train, "train a network on an annotated image"
+    )
+    parser.add_argument(
+        "image", type=Path, help="image: file, or folder or pattern of several images"
+    )
+    parser.add_argument(
+        "labels", type=Path, help="its mask: file, or folder; files are paired by name"
+    )
+    parser.add_argument(
+        "--val-image", type=Path, help="other images to judge by; nothing is held out"
+    )
+    parser.add_argument("--val-labels", type=Path, help="their masks")
+    flags.add_as_stack(parser)
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say what would be trained on which pairs, do not train",
+    )
+    parser.add_argument(
+        "--run", type=Path, help="folder for the run; needed unless --dry-run is given"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the run in that folder"
+    )
+    flags.add_overwrite(parser, "replace a run that is in that folder")
+    flags.add_image_flags(parser)
+    flags.add_output_flags(parser)
+    flags.add_options(parser, TrainingConfig)
+    parser.usage = "%(prog)s IMAGE LABELS --run RUN [options]"
+
+
+def _train(given: argparse.Namespace) -> int:
+    from napari_unet.cli.console import show, stop_on_interrupt
+    from napari_unet.events import TrainingFinished
+
+    if given.run is None and not given.dry_run:
+        raise ConfigError("Say by --run in which folder to keep the training.")
+    chosen = flags.chosen(given, TrainingConfig)
+    TrainingConfig.from_dict(chosen)  # says what is wrong before torch is loaded
+    pairs = inputs.open_pairs(given, given.image, given.labels)
+    held_out = inputs.open_held_out(given)
+
+    from napari_unet.training import train_events
+    from napari_unet.training.train import check_budget, training_config
+
+    check_budget(chosen)
+    config = training_config(chosen, given.run if given.resume else None)
+    if given.dry_run:
+        return _dry_run(given, pairs, config, held_out)
+    with stop_on_interrupt() as stop:
+        events = train_events(
+            pairs,
+            config,
+            run=given.run,
+            held_out=held_out,
+            resume=given.resume,
+            overwrite=given.overwrite,
+            should_stop=stop.is_set,
+        )
+        last = show(events, face(given), "Training")
+    assert isinstance(last, TrainingFinished)
+    if last.reason == "not finite":
+        complain(last.message)
+        return 1
+    say(given, last.message)
+    return 0
+
+
+def _dry_run(
+    given: argparse.Namespace,
+    pairs: list[tuple[Stack, Stack]],
+    config: TrainingConfig,
+    held_out: list[tuple[Stack, Stack]],
+) -> int:
+    """Say what would be trained on what."""
+    from napari_unet.training.dataset import Dataset
+    from napari_unet.training.record import describe_plan
+
+    show_facts(given, describe_plan(Dataset(pairs, config, held_out)))
+    return 0
+
+
+def add_preview(commands: Any) -> None:
+    """Add the command ``preview``."""
+    text = "write training patches, varied as a training varies them, to look at"
+    parser = flags.command(commands, "preview", _preview, text)
+    parser.add_argument("image", type=Path, help="image: file, or folder of sections")
+    parser.add_argument("labels", type=Path, help="its mask, likewise")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder for image.tif and labels.tif"
+    )
+    parser.add_argument("--patches", type=int, default=8, help="how many (default: 8)")
+    flags.add_overwrite(parser, "replace a preview that is in that folder")
+    flags.add_image_flags(parser)
+    flags.add_output_flags(parser)
+    flags.add_options(parser, TrainingConfig)
+    parser.usage = "%(prog)s IMAGE LABELS --out OUT [options]"
+
+
+def _preview(given: argparse.Namespace) -> int:
+    from napari_unet.data import write_stack
+
+    image, labels = inputs.open_pair(given, given.image, given.labels)
+
+    from napari_unet.training import preview_patches
+
+    chosen = flags.chosen(given, TrainingConfig)
+    grey, mask = preview_patches(image, labels, given.patches, **chosen)
+    of_image, of_mask = ("ZCYX", "ZYX") if mask.ndim == 3 else ("TCZYX", "TZYX")
+    for name, patches, axes in (("image", grey, of_image), ("labels", mask, of_mask)):
+        path = write_stack(
+            given.out / f"{name}.tif",
+            patches.reshape(-1, *patches.shape[-2:]),
+            shape=patches.shape,
+            axes=axes,
+            dtype=patches.dtype,
+            overwrite=given.overwrite,
+        )
+        say(given, str(path))
+    return 0

@@ -1,0 +1,29 @@
+"""Every option of the program, defined once.
+
+The command line flags, the widgets and the ``config.json`` of a run folder are all
+derived from the dataclasses here, through `options`.
+"""
+
+from napari_unet.config.network import NETWORKS, ComputeConfig, NetworkConfig
+from napari_unet.config.options import GROUPS, Config, Option, option, options
+from napari_unet.config.prediction import ObjectConfig, OutputConfig, PredictionConfig
+from napari_unet.config.training import TrainingConfig
+from napari_unet.config.values import number_of_bytes, seconds, whole_numbers
+
+__all__ = [
+    "GROUPS",
+    "NETWORKS",
+    "ComputeConfig",
+    "Config",
+    "NetworkConfig",
+    "ObjectConfig",
+    "Option",
+    "OutputConfig",
+    "PredictionConfig",
+    "TrainingConfig",
+    "number_of_bytes",
+    "option",
+    "options",
+    "seconds",
+    "whole_numbers",
+]

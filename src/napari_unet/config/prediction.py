@@ -1,0 +1,116 @@
+"""The options of a prediction, its objects and its files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from napari_unet.config.network import ComputeConfig
+from napari_unet.config.options import Config, option
+from napari_unet.config.values import number_of_bytes
+from napari_unet.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class ObjectConfig(Config):
+    """How objects are found in what a network predicts."""
+
+    object_dims: int = option(
+        2,
+        "2 for objects of each section, 3 for objects that go through sections.",
+        minimum=2,
+        maximum=3,
+    )
+    object_threshold: float = option(
+        0.5,
+        "Probability above which a pixel belongs to an object, or for a distance map "
+        "the distance.",
+        minimum=0,
+    )
+    seed_threshold: float = option(
+        0.5,
+        "By how much the inside of an object is more probable than its border where it "
+        "grows from, or for a distance map by how much its maximum stands out.",
+        minimum=0,
+    )
+    neck: float = option(
+        0.25,
+        "By how much of its depth an object narrows where it is taken for two that "
+        "touch; at 1 only a predicted border parts them.",
+        minimum=0,
+        maximum=1,
+    )
+    minimum_size: int = option(
+        16, "Pixels below which an object is left out.", minimum=0
+    )
+
+
+@dataclass(frozen=True)
+class PredictionConfig(ObjectConfig, ComputeConfig):
+    """Everything a prediction can be told."""
+
+    tile: int | None = option(
+        None,
+        "Largest rows and columns given to the network at once; by default as many as "
+        "memory allows.",
+        usual=512,
+        minimum=16,
+    )
+    memory: str | None = option(
+        None,
+        "Memory to predict in, such as 2GB or 500MB, beside what is taken before; by "
+        "default half of what is free.",
+    )
+    rescale: bool = option(
+        False,
+        "Resample the image to the pixel size that the model was trained at; results "
+        "come back on the image's own grid.",
+    )
+    tta: int = option(
+        1,
+        "In how many orientations the network sees each tile, averaging what it says: "
+        "4 are flips, 8 quarter turns too. Takes as many times as long.",
+        choices=(1, 4, 8),
+    )
+    uncertainty: str = option(
+        "none",
+        "What is said of how sure each pixel is, from 0 to 1: the entropy of its "
+        "probabilities, or how far the orientations (tta) disagree.",
+        choices=("none", "entropy", "disagreement"),
+    )
+    engine: str = option(
+        "torch",
+        "What computes the network: torch; on a CPU openvino, which takes a second to "
+        "start and is faster then; on an NVIDIA GPU compiled, by torch.",
+        choices=("torch", "openvino", "compiled"),
+    )
+
+    def __post_init__(self) -> None:
+        given: Any = self.memory
+        if type(given) is int:  # bytes are as good
+            object.__setattr__(self, "memory", str(given))
+        super().__post_init__()
+        if self.memory is not None:
+            number_of_bytes(self.memory)
+        if self.uncertainty == "disagreement" and self.tta == 1:
+            raise ConfigError(
+                "uncertainty is disagreement and tta 1, but one orientation cannot "
+                "disagree: give tta 4 or 8, or take entropy."
+            )
+
+
+@dataclass(frozen=True)
+class OutputConfig(Config):
+    """How the results of a prediction are written."""
+
+    format: str = option(
+        "tiff",
+        "What results are written as: TIFF files, or an OME-Zarr store, which an "
+        "interrupted prediction goes on with.",
+        choices=("tiff", "ome-zarr"),
+    )
+    ome_zarr: str = option(
+        "0.5",
+        "Version of OME-Zarr; older programs read 0.4.",
+        choices=("0.5", "0.4"),
+    )

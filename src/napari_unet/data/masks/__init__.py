@@ -1,0 +1,1 @@
+"""Mask values to classes or values to regress, and back."""

@@ -1,0 +1,1 @@
+"""Files as lazy stacks: TIFF, OME-Zarr, folders of sections."""
