@@ -22,7 +22,10 @@ from napari_unet.events import (
     TrainingFinished,
     TrainingStarted,
 )
-from napari_unet.worker import Inbox, Outbox, predict, serve, train
+from napari_unet.worker.pipes import Inbox, Outbox
+from napari_unet.worker.prediction import predict
+from napari_unet.worker.serve import serve
+from napari_unet.worker.training import train
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -218,11 +221,11 @@ def test_resuming_takes_a_new_time_and_refuses_other_options(
 
 def test_what_libraries_print_does_not_reach_the_events() -> None:
     program = (
-        "import os, sys; import napari_unet.worker as w; take = w._take_pipes\n"
+        "import os, sys; import napari_unet.worker.serve as w; take = w.take_pipes\n"
         "def noisy():\n"
         "    pipes = take(); print('python speaks', flush=True)\n"
         "    os.write(1, b'C speaks'); return pipes\n"
-        "w._take_pipes = noisy; w.main()"
+        "w.take_pipes = noisy; w.main()"
     )
     with start("-c", program) as worker:
         assert worker.read() == Ready()
@@ -231,6 +234,22 @@ def test_what_libraries_print_does_not_reach_the_events() -> None:
         worker.process.stdin = None
         assert worker.process.stderr is not None
         assert "python speaks\nC speaks" in worker.process.stderr.read()
+
+
+@pytest.mark.parametrize(("arguments", "loaded"), [([], True), (["--light"], False)])
+def test_a_light_worker_does_without_torch(arguments: list[str], loaded: bool) -> None:
+    program = (
+        f"import runpy, sys; sys.argv[1:] = {arguments}\n"
+        "runpy.run_module('napari_unet.worker', run_name='__main__')\n"
+        "print('torch' in sys.modules, file=sys.stderr)"
+    )
+    with start("-c", program) as worker:
+        assert worker.read() == Ready()
+        worker.process.stdin.close()  # type: ignore[union-attr]
+        worker.process.stdin = None
+        assert worker.process.wait(60) == 0
+        assert worker.process.stderr is not None
+        assert worker.process.stderr.read().split()[-1] == str(loaded)
 
 
 def test_stop_reaches_the_job_it_was_meant_for() -> None:
