@@ -32,6 +32,8 @@ class PixelJob(QObject):
         is to be added to the request, or None if it was cancelled.
     folder : Path
         Removed with all it holds when the job has ended.
+    gives_way : bool
+        Whether it is stopped when another one is started.
     """
 
     reported = Signal(object)
@@ -45,9 +47,12 @@ class PixelJob(QObject):
         request: dict[str, Any],
         prepare: Callable[[threading.Event], dict[str, Any] | None],
         folder: Path,
+        *,
+        gives_way: bool = False,
     ) -> None:
         super().__init__(worker)
-        self._worker = worker
+        self.worker = worker
+        self.gives_way = gives_way
         self._request = request
         self._prepare = prepare
         self._folder = folder
@@ -67,7 +72,7 @@ class PixelJob(QObject):
         """Stop as soon as it can be done without loss; `ended` follows."""
         self._cancelled.set()
         if self._job is not None:
-            self._worker.stop()
+            self.worker.stop()
 
     def abandon(self) -> None:
         """Remove the pixels now, when no event loop is left to end the job."""
@@ -79,7 +84,9 @@ class PixelJob(QObject):
         if prepared is None or self._cancelled.is_set():
             self._end()
             return
-        self._job = job = self._worker.submit({**self._request, **prepared})
+        self._job = job = self.worker.submit(
+            {**self._request, **prepared}, gives_way=self.gives_way
+        )
         job.reported.connect(self.reported)
         job.failed.connect(self.failed)
         job.died.connect(self.died)

@@ -1,4 +1,4 @@
-"""What the widgets of one viewer share: the worker process and the last model."""
+"""What the widgets of one viewer share: worker processes and the last model."""
 
 from __future__ import annotations
 
@@ -26,10 +26,19 @@ _ALL: weakref.WeakSet[Session] = weakref.WeakSet()
 
 
 class Session(QObject):
-    """The worker process of a viewer and the models trained with it.
+    """The worker processes of a viewer and the models trained with them.
 
-    The process ends with the last that uses it, a widget or a layer that is predicted
-    where it is looked at, or with the application.
+    They end with the last that uses them, a widget or a layer that is predicted where
+    it is looked at, or with the application.
+
+    Attributes
+    ----------
+    worker : WorkerClient
+        Has torch, and trains and predicts.
+    side : WorkerClient
+        A light process for what needs no network: it is there while `worker` trains.
+    model : Path or None
+        The one that is suggested for prediction.
     """
 
     model_trained = Signal(object)
@@ -39,8 +48,9 @@ class Session(QObject):
         app = QApplication.instance()
         super().__init__(app)  # lives on while the worker of a closed viewer ends
         self.worker = WorkerClient(parent=self)
+        self.side = WorkerClient(parent=self, light=True)
         self.model: Path | None = None
-        self._job: PixelJob | None = None
+        self._jobs: dict[WorkerClient, PixelJob] = {}
         self._users: set[int] = set()
         app.aboutToQuit.connect(self.close)
         _ALL.add(self)
@@ -52,44 +62,57 @@ class Session(QObject):
 
     def start(self, job: PixelJob) -> None:
         """Start a job; the caller has made sure with `check_free` that it can."""
-        self._job = job
-        job.ended.connect(self._on_ended)
+        if before := self._jobs.get(job.worker):
+            before.stop()  # it gives way
+        self._jobs[job.worker] = job
+        job.ended.connect(partial(self._on_ended, job))
         job.start()
 
-    def check_free(self) -> None:
-        """Raise `UNetError` while a job, perhaps of the other widget, is at work."""
-        if self._job is not None:
+    def check_free(self, worker: WorkerClient | None = None) -> None:
+        """Raise `UNetError` while a job that does not give way is at work.
+
+        Parameters
+        ----------
+        worker : WorkerClient, optional
+            `worker` or `side`; by default `worker`.
+        """
+        job = self._jobs.get(worker or self.worker)
+        if job is not None and not job.gives_way:
             raise UNetError(
                 "The worker is busy with another job. Wait for its end, or stop it in "
                 "its widget."
             )
 
-    def join(self, user: QObject) -> None:
-        """Count a widget or a layer in, and warm the worker up."""
+    def join(self, user: QObject, *, side: bool = False) -> None:
+        """Count a widget or a layer in, and warm one of the workers up."""
         self._users.add(id(user))
         user.destroyed.connect(partial(self._leave, id(user)))
-        self.worker.start()
+        (self.side if side else self.worker).start()
 
     def leave(self, user: QObject) -> None:
-        """Count it out; after the last one the worker process ends."""
+        """Count it out; after the last one the workers end."""
         self._leave(id(user))
 
     def close(self) -> None:
-        """End the worker process now, its run kept."""
+        """End the workers now, a run that is at work kept."""
         self._users.clear()
-        if self._job is not None:
-            self._job.stop()
-        self.worker.shutdown(wait=True)
-        if self._job is not None:  # its pixels were still being written
-            self._job.abandon()
+        for job in [*self._jobs.values()]:
+            job.stop()
+        self.side.shutdown()  # while the other one is waited for
+        for worker in (self.worker, self.side):
+            worker.shutdown(wait=True)
+        for job in [*self._jobs.values()]:  # its pixels were still being written
+            job.abandon()
 
-    def _on_ended(self) -> None:
-        self._job = None
+    def _on_ended(self, job: PixelJob) -> None:
+        if self._jobs.get(job.worker) is job:
+            del self._jobs[job.worker]
 
     def _leave(self, user: int, _: object = None) -> None:
         self._users.discard(user)
         if not self._users:
             self.worker.shutdown()
+            self.side.shutdown()
 
 
 def session_of(viewer: ViewerModel) -> Session:
@@ -114,7 +137,14 @@ class DockedWidget(QWidget):
 
     napari tells a widget nothing when the user closes its dock: it takes it out of the
     window and forgets it, and its work would go on unseen.
+
+    Attributes
+    ----------
+    light : bool
+        Whether its work is for the side worker.
     """
+
+    light = False
 
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
@@ -135,7 +165,7 @@ class DockedWidget(QWidget):
             if self.parent() is not None and not self._docked:
                 self._docked = True
                 self._column.spare_from_wheel()
-                self.session.join(self)
+                self.session.join(self, side=self.light)
             elif self.parent() is None and self._docked:
                 self._docked = False
                 self.on_closed()

@@ -52,16 +52,22 @@ class WorkerClient(QObject):
     command : tuple of str, optional
         What to start; another program that speaks the protocol serves in tests.
     parent : QObject, optional
+    light : bool
+        Whether the process does without torch until a job needs it.
     """
 
     ready_changed = Signal(bool)
     """Whether the process has started up and waits for a request."""
 
     def __init__(
-        self, command: tuple[str, ...] = (), *, parent: QObject | None = None
+        self,
+        command: tuple[str, ...] = (),
+        *,
+        parent: QObject | None = None,
+        light: bool = False,
     ) -> None:
         super().__init__(parent)
-        self._command = command or _COMMAND
+        self._command = (command or _COMMAND) + ("--light",) * light
         self._process: QProcess | None = None
         self._job: Job | None = None
         self._request: dict[str, Any] | None = None  # waits for the process to be ready
