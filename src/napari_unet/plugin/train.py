@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,32 +11,23 @@ from qtpy.QtWidgets import QGridLayout, QGroupBox
 
 from napari_unet.config import TrainingConfig, options, seconds
 from napari_unet.errors import ConfigError, UNetError
-from napari_unet.events import (
-    Event,
-    PatchesDrawn,
-    StepDone,
-    TrainingFinished,
-    TrainingStarted,
-    Validated,
-)
+from napari_unet.events import Event, PatchesDrawn, TrainingFinished
 from napari_unet.plugin import runs
 from napari_unet.plugin.choices import PREVIEW_KEY
 from napari_unet.plugin.data_box import DataBox
 from napari_unet.plugin.fields import (
     BudgetField,
     FolderField,
-    ProgressLine,
     button,
     folded,
     form_in,
-    paragraph,
 )
 from napari_unet.plugin.forms import OptionsForm
-from napari_unet.plugin.loss_plot import LossPlot
 from napari_unet.plugin.models import ModelChoice
 from napari_unet.plugin.preview import PatchPlace
 from napari_unet.plugin.session import DockedWidget
 from napari_unet.plugin.train_job import preview_job, stacks_of, train_job
+from napari_unet.plugin.train_report import TrainReport
 from napari_unet.presets import AUGMENTATIONS, PRESETS, RATES, usual_sizes
 
 if TYPE_CHECKING:
@@ -64,15 +54,12 @@ class TrainWidget(DockedWidget):
         self._run: Path | None = None
         self._resuming = False
         self._kept = False  # the folder, to be resumed after the worker died or failed
-        self._best = ""
         self._make_fields()
         layout = self.column()
         layout.addWidget(self.data)
         layout.addWidget(self._training_box())
         layout.addLayout(self._buttons())
-        layout.addWidget(self.progress)
-        layout.addWidget(self.plot)
-        layout.addWidget(self.status)
+        layout.addWidget(self.report)
         layout.addStretch(1)
         self._connect()
         self._on_options()
@@ -98,9 +85,9 @@ class TrainWidget(DockedWidget):
         self.train_button = button("Train", "Train a U-Net on these two layers.")
         self.stop_button = button("Stop", "Stop now and keep the best model so far.")
         self.predict_button = button("Predict …", "Use the trained model.")
-        self.progress = ProgressLine()
-        self.plot = LossPlot()
-        self.status = paragraph()
+        self.report = TrainReport()
+        self.progress, self.plot = self.report.progress, self.report.plot
+        self.status = self.report.status
 
     def _training_box(self) -> QGroupBox:
         box = QGroupBox("Training")
@@ -213,10 +200,7 @@ class TrainWidget(DockedWidget):
             return
         self._job = job
         self._kept = False
-        self._best = ""
-        self.plot.clear()
-        self.progress.begin("Preparing the data …")
-        self.status.setText("")
+        self.report.begin("Preparing the data …", training=True)
         job.reported.connect(self._on_event)
         job.failed.connect(self._on_failed)
         job.died.connect(self._on_died)
@@ -251,8 +235,7 @@ class TrainWidget(DockedWidget):
             return
         self._job = job
         self._place = PatchPlace.of(self.image.layer, image)
-        self.progress.begin("Drawing patches …")
-        self.status.setText("")
+        self.report.begin("Drawing patches …")
         job.reported.connect(self._on_event)
         job.failed.connect(self._say_error)
         job.died.connect(self._say_error)
@@ -263,7 +246,7 @@ class TrainWidget(DockedWidget):
     def _on_stop(self) -> None:
         if self._job is not None:
             self.stop_button.setEnabled(False)
-            self.progress.say("Stopping …")
+            self.report.say_stopping()
             self._job.stop()
 
     def _on_model(self, _: Path) -> None:
@@ -277,21 +260,8 @@ class TrainWidget(DockedWidget):
     # -- what the worker reports ---------------------------------------------------
 
     def _on_event(self, event: Event) -> None:
-        if isinstance(event, TrainingStarted):
-            self.status.setText(
-                f"Training on {event.training}, judged on {event.validation} "
-                f"({event.device}, {event.precision}). {event.transfer} {event.remark}"
-            )
-        elif isinstance(event, StepDone):
-            self.plot.add_loss(event.step, event.loss)
-            if self.stop_button.isEnabled():
-                text = f"step {event.step}{self._best}"
-                self.progress.show_share(event.progress, event.remaining, text)
-        elif isinstance(event, Validated) and math.isfinite(event.score):
-            self.plot.add_score(event.step, event.score)
-            if event.best:
-                self._best = f" · best score {event.smoothed:.3f}"
-        elif isinstance(event, TrainingFinished):
+        self.report.show_event(event)
+        if isinstance(event, TrainingFinished):
             self._on_finished(event)
         elif isinstance(event, PatchesDrawn):
             self._show_patches(event)
@@ -306,8 +276,6 @@ class TrainWidget(DockedWidget):
         self.status.setText("Added patches as they will be trained, and their labels.")
 
     def _on_finished(self, event: TrainingFinished) -> None:
-        score = "" if event.score is None else f" Score {event.score:.3f}."
-        self.status.setText(event.message + score)
         if event.model is not None:
             self.session.announce(Path(event.model))
         show_info(event.message)
@@ -343,7 +311,7 @@ class TrainWidget(DockedWidget):
 
     def _on_idle(self) -> None:
         self._job = None
-        self.progress.end()
+        self.report.end()
         self._update_buttons()
 
     def _update_buttons(self) -> None:

@@ -1,0 +1,70 @@
+"""What the Train widget shows of a training at work."""
+
+from __future__ import annotations
+
+import math
+
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_unet.events import (
+    Event,
+    StepDone,
+    TrainingFinished,
+    TrainingStarted,
+    Validated,
+)
+from napari_unet.plugin.fields import ProgressLine, paragraph
+from napari_unet.plugin.loss_plot import LossPlot
+
+
+class TrainReport(QWidget):
+    """A progress line, the curves, and what there is to say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._best = ""
+        self._ending = False
+        self.progress = ProgressLine()
+        self.plot = LossPlot()
+        self.status = paragraph()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        for each in (self.progress, self.plot, self.status):
+            column.addWidget(each)
+
+    def begin(self, words: str, *, training: bool = False) -> None:
+        """Show that a job of unknown length has begun."""
+        self._best, self._ending = "", False
+        if training:
+            self.plot.clear()
+        self.progress.begin(words)
+        self.status.setText("")
+
+    def say_stopping(self) -> None:
+        """Show that a stop was asked for; what is still reported does not hide it."""
+        self._ending = True
+        self.progress.say("Stopping …")
+
+    def show_event(self, event: Event) -> None:
+        """Show what the worker reports."""
+        if isinstance(event, TrainingStarted):
+            self.status.setText(
+                f"Training on {event.training}, judged on {event.validation} "
+                f"({event.device}, {event.precision}). {event.transfer} {event.remark}"
+            )
+        elif isinstance(event, StepDone):
+            self.plot.add_loss(event.step, event.loss)
+            if not self._ending:
+                text = f"step {event.step}{self._best}"
+                self.progress.show_share(event.progress, event.remaining, text)
+        elif isinstance(event, Validated) and math.isfinite(event.score):
+            self.plot.add_score(event.step, event.score)
+            if event.best:
+                self._best = f" · best score {event.smoothed:.3f}"
+        elif isinstance(event, TrainingFinished):
+            score = "" if event.score is None else f" Score {event.score:.3f}."
+            self.status.setText(event.message + score)
+
+    def end(self) -> None:
+        """Show that nothing is at work."""
+        self.progress.end()
