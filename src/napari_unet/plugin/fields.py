@@ -55,6 +55,12 @@ class BudgetField(QWidget):
         minutes = _BUDGETS.get(self.choice.currentText(), self.minutes.value())
         return f"{round(60 * minutes)}s"
 
+    def enter(self, minutes: float) -> None:
+        """Choose the entry of that many minutes, or enter them."""
+        self.minutes.setValue(minutes)
+        known = {value: text for text, value in _BUDGETS.items()}
+        self.choice.setCurrentText(known.get(minutes, _OTHER))
+
     def _on_choice(self, text: str) -> None:
         for each in (self.minutes, self._unit):
             each.setVisible(text == _OTHER)

@@ -31,6 +31,7 @@ from napari_unet.plugin.lazy import WHERE_I_LOOK, Look
 from napari_unet.plugin.models import ModelChoice, describe, has_objects
 from napari_unet.plugin.predict_job import Prediction, find_both, order_prediction
 from napari_unet.plugin.session import DockedWidget
+from napari_unet.plugin.settings import Follower
 from napari_unet.plugin.where import BOXES
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class PredictWidget(DockedWidget):
             "attention": self.attention,
         }
         self.advanced = OptionsForm(options(PredictionConfig), elsewhere=["rescale"])
+        Follower(self.advanced)
         self.fit = FitView(cast("QCheckBox", self.advanced.field("rescale")))
         self.predict_button = button("Predict", "Label every pixel of the image.")
         self.cancel_button = button("Cancel", "Stop, and keep what is done.")

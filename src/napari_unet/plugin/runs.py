@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.errors import OutputExistsError
 from napari_unet.model import MODEL_FILE
+from napari_unet.plugin.settings import preferences
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -27,7 +28,12 @@ _PRECISION = 5e-9  # of the number fields, which show 8 decimals
 
 
 def runs_folder() -> Path:
-    """Return the folder that new runs go to, in the user's documents; not created."""
+    """Return the folder that new runs go to, by default in the user's documents.
+
+    It is not created.
+    """
+    if preferred := preferences().get("training", "runs").strip():
+        return Path(preferred).expanduser()
     documents = Path.home() / "Documents"
     return (documents if documents.is_dir() else Path.home()) / FOLDER
 

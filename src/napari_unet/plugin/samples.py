@@ -6,16 +6,26 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.data import synthetic_em
 from napari_unet.data.isbi2012 import fetch_isbi2012
+from napari_unet.data.strokes import draw_strokes
 from napari_unet.plugin.layers import layer_from_stack
 
 if TYPE_CHECKING:
     LayerData = tuple[Any, dict[str, Any], str]
+
+_PAINTED = (4, 14, 24)  # of 30 sections
 
 
 def synthetic() -> list[LayerData]:
     """Make an electron microscopy stack and its labels in code."""
     image, labels = synthetic_em()
     return [layer_from_stack(image, "image"), layer_from_stack(labels, "labels")]
+
+
+def strokes() -> list[LayerData]:
+    """Make such a stack, and strokes on three of its sections."""
+    image, labels = synthetic_em()
+    painted = draw_strokes(labels, _PAINTED)
+    return [layer_from_stack(image, "image"), layer_from_stack(painted, "labels")]
 
 
 def isbi2012_train() -> list[LayerData]:

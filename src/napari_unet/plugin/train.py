@@ -26,6 +26,7 @@ from napari_unet.plugin.forms import OptionsForm
 from napari_unet.plugin.models import ModelChoice
 from napari_unet.plugin.preview import PatchPlace
 from napari_unet.plugin.session import DockedWidget
+from napari_unet.plugin.settings import Follower, preferences
 from napari_unet.plugin.train_job import preview_job, stacks_of, train_job
 from napari_unet.plugin.train_report import TrainReport
 from napari_unet.presets import AUGMENTATIONS, PRESETS, RATES, usual_sizes
@@ -78,7 +79,9 @@ class TrainWidget(DockedWidget):
         self.data = DataBox(self._viewer, self.advanced)
         self.image, self.labels = self.data.image, self.data.labels
         self.classes, self.zero = self.data.classes, self.data.zero
+        Follower(self.advanced)
         self.budget = BudgetField()
+        self.budget.enter(preferences().get("training", "minutes"))
         self.run = FolderField("Folder for this run: its model, log and checkpoints.")
         self.run.line.setPlaceholderText("a new folder")
         self.preview_button = button("Preview", "Show patches as they will be trained.")
@@ -172,12 +175,7 @@ class TrainWidget(DockedWidget):
         if "zero_is_unlabelled" in stored:
             self.zero.setCurrentIndex(self.zero.findData(stored["zero_is_unlabelled"]))
         if "budget" in stored:
-            time = seconds(stored["budget"])
-            self.budget.minutes.setValue(time / 60)
-            for index in range(self.budget.choice.count()):  # the last: any minutes
-                self.budget.choice.setCurrentIndex(index)
-                if seconds(self.budget.text()) == time:
-                    break
+            self.budget.enter(seconds(stored["budget"]) / 60)
 
     def _stored(self) -> dict[str, Any] | None:
         """Return the options of the run in the folder that is named, if there is one.

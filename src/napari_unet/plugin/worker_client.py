@@ -11,6 +11,7 @@ from typing import Any
 from qtpy.QtCore import QObject, QProcess, QProcessEnvironment, Qt, QTimer, Signal
 
 from napari_unet.events import Event, Failed, Ready
+from napari_unet.plugin.settings import preferences
 
 _LOG = logging.getLogger(__name__)
 _COMMAND = (sys.executable, "-P", "-m", "napari_unet.worker")
@@ -104,7 +105,9 @@ class WorkerClient(QObject):
         )
         self._process = process
         self._errors.clear()
-        process.start(self._command[0], list(self._command[1:]))
+        polite = preferences().get("computing", "low_priority")
+        arguments = [*self._command[1:], *([] if polite else ["--impolite"])]
+        process.start(self._command[0], arguments)
 
     def submit(self, request: dict[str, Any], *, gives_way: bool = False) -> Job:
         """Start a job, as soon as one that gives way has stopped.

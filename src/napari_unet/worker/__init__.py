@@ -11,7 +11,8 @@ events of `napari_unet.events` to standard output, one JSON object a line each::
 
 A request is answered by events, then by `Ready`. The end of standard input, which comes
 also when the process at its other end dies, stops the job at hand and ends the process.
-With ``--light`` the process starts without torch, for work that does without it.
+With ``--light`` the process starts without torch, for work that does without it, and
+with ``--impolite`` at the usual priority.
 
 Each kind of job is a function of the request and of what tells whether to stop, and
 yields events; `napari_unet.worker.serve` lists them.

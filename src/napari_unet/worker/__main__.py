@@ -7,4 +7,5 @@ import sys
 from napari_unet.worker.serve import main
 
 if __name__ == "__main__":
-    main(light="--light" in sys.argv[1:])
+    given = sys.argv[1:]
+    main(light="--light" in given, polite="--impolite" not in given)

@@ -48,15 +48,17 @@ def serve(inbox: Inbox, outbox: Outbox) -> None:
         outbox.send(Ready())
 
 
-def main(*, light: bool = False) -> None:
+def main(*, light: bool = False, polite: bool = True) -> None:
     """Run the worker on this process's standard input and output.
 
     Parameters
     ----------
     light : bool
         Whether to leave out what only networks need.
+    polite : bool
+        Whether to let other programs go first.
     """
-    if sys.platform != "win32":
+    if polite and sys.platform != "win32":
         os.nice(_NICENESS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us through the viewer
     requests, answers = take_pipes()
