@@ -13,6 +13,7 @@ import torch
 from napari_unet import Model, predict, train
 from napari_unet.config import TrainingConfig
 from napari_unet.data import Stack, synthetic_em
+from napari_unet.data.fingerprint import fingerprint
 from napari_unet.errors import (
     ConfigError,
     MaskError,
@@ -613,6 +614,14 @@ def test_several_images_train_resume_and_are_recorded(tmp_path: Path) -> None:
     assert record["data"]["pairs"][0]["split"] == [
         "nothing",
         "section 0, rows 0 to 39",
+    ]
+    prints = [
+        sorted(fingerprint(np.asarray(each)) for each in pair)
+        for pair in zip(images, masks, strict=True)
+    ]
+    assert [each["fingerprints"] for each in record["data"]["pairs"]] == [
+        {"training": [], "validation": prints[0]},
+        *({"training": own, "validation": []} for own in prints[1:]),
     ]
     with pytest.raises(TrainingError, match="other pixels"):
         train(images[1:], masks[1:], steps=4, run=tmp_path, resume=True, **options)

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from skimage.measure import block_reduce
 
+from napari_unet.data.fingerprint import fingerprint
 from napari_unet.data.masks.annotations import (
     as_mask,
     distance_stack,
@@ -107,6 +108,8 @@ class Dataset:
     held_out : list of HeldOut
     digest : str
         SHA-256 of all pixels that matter, in hexadecimal.
+    prints : list of dict
+        Of each image, the fingerprints of the sections that train or are held out.
 
     Raises
     ------
@@ -145,6 +148,10 @@ class Dataset:
         sections = [_read(*pair, self.target, hashed, self.network) for pair in every]
         self.digest = hashed.hexdigest()
         self.splits = self._split(sections, len(held_out))
+        self.prints = [
+            _prints(image, split)
+            for image, split in zip(sections, self.splits, strict=True)
+        ]
         self.held_out = [
             _hold_out(image, split)
             for image, split in zip(sections, self.splits, strict=True)
@@ -349,12 +356,15 @@ class _Sections:
     near : ndarray of int, shape (sections or volumes, n)
         Which of `pixels` the network sees at once, side by side.
     shape : tuple of int
+    prints : dict of int to list of str
+        By number, the fingerprints of all that was read of image and labels.
     """
 
     pixels: dict[int, NDArray[np.float16]]
     labels: dict[int, NDArray[Any]]
     near: NDArray[np.intp]
     shape: tuple[int, ...]
+    prints: dict[int, list[str]]
 
     def seen(
         self, index: int, others: tuple[int, ...], own: tuple[int, ...]
@@ -388,6 +398,7 @@ def _read(
     )
     pixels: dict[int, NDArray[np.float16]] = {}
     indices = {}
+    prints: dict[int, list[str]] = {}
     for number, group in enumerate(together.tolist()):
         masks = [labels.section(index)[0] for index in group]
         encoded = np.stack([target.encode(mask) for mask in masks])
@@ -399,10 +410,22 @@ def _read(
                 seen = group if dims == 3 else [each]
                 sections = [image.section(index) for index in seen]
                 hashed.update(np.stack(sections).tobytes())
+                prints.setdefault(each, []).extend(map(fingerprint, sections))
                 planes = [normalise(plane).astype(np.float16) for plane in sections]
                 pixels[each] = np.stack(planes, 1) if dims == 3 else planes[0]
         indices[number] = encoded if dims == 3 else encoded[0]
-    return _Sections(pixels, indices, near, image.shape_seen(dims)[:-1])
+        prints.setdefault(number, []).extend(map(fingerprint, masks))
+    return _Sections(pixels, indices, near, image.shape_seen(dims)[:-1], prints)
+
+
+def _prints(image: _Sections, split: Split) -> dict[str, list[str]]:
+    return {
+        use: sorted({each for i in numbers for each in image.prints[i] if each})
+        for use, numbers in (
+            ("training", split.training),
+            ("validation", split.validation),
+        )
+    }
 
 
 def _hold_out(image: _Sections, split: Split) -> HeldOut:

@@ -42,8 +42,11 @@ def describe_run(
                     "image": _describe(image),
                     "labels": _describe(labels),
                     "split": split.describe(),
+                    "fingerprints": prints,
                 }
-                for (image, labels), split in zip(pairs, data.splits, strict=True)
+                for (image, labels), split, prints in zip(
+                    pairs, data.splits, data.prints, strict=True
+                )
             ],
             "sha256": data.digest,
         },
