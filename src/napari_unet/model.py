@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import torch
 
 MODEL_FILE = "model.safetensors"
+THUMBNAIL_FILE = "thumbnail.png"
 FORMAT = "napari-unet-lab model 1"
 
 

@@ -3,38 +3,44 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QWidget
 
 from napari_unet.errors import ConfigError
 from napari_unet.model import MODEL_FILE
 from napari_unet.plugin import runs
 from napari_unet.plugin.fields import button
+from napari_unet.plugin.model_list import ModelBox
 from napari_unet.prediction.objects import roles
+
+if TYPE_CHECKING:
+    from qtpy.QtGui import QDragEnterEvent, QDropEvent
+
+    from napari_unet.plugin.session import Session
 
 
 class ModelChoice(QWidget):
-    """The models in the user's runs, the newest first, and any other by its file.
+    """The models of the session and of the user's runs, and any other by its file.
+
+    A model file or a run folder can be dropped on it.
 
     Parameters
     ----------
     nothing : str
         What it means to choose none, as the first entry; empty where there must be one.
+    session : Session, optional
+        Its models are listed wherever they lie.
     """
 
     changed = Signal()
 
-    def __init__(self, nothing: str = "") -> None:
+    def __init__(self, nothing: str = "", session: Session | None = None) -> None:
         super().__init__()
         self._nothing = nothing
-        self.box = QComboBox()
-        self.box.setPlaceholderText("no model yet")
-        self.box.setMinimumContentsLength(12)
-        self.box.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
+        self._session = session
+        self.box = ModelBox()
         browse = button("…", "Choose a model file (model.safetensors in a run folder).")
         browse.setFixedWidth(32)
         browse.clicked.connect(self._browse)
@@ -42,6 +48,7 @@ class ModelChoice(QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.box, 1)
         row.addWidget(browse)
+        self.setAcceptDrops(True)
         self.box.currentIndexChanged.connect(self._on_index)
         self.refresh()
 
@@ -54,8 +61,10 @@ class ModelChoice(QWidget):
         self.box.clear()
         if self._nothing:
             self.box.addItem(self._nothing, None)
-        for run in runs.trained_runs():
-            self._add(run)
+        listed = runs.trained_runs()
+        here = self._session.models if self._session is not None else []
+        for path in [each for each in here if each not in listed] + listed:
+            self._add(path, self.box.count())
         if newest is not None:
             self.choose(newest)
         elif self.box.count():
@@ -63,7 +72,7 @@ class ModelChoice(QWidget):
 
     def choose(self, path: Path) -> None:
         """Choose a model, and list it if it is not listed yet."""
-        path = path.parent if path.name == MODEL_FILE else path
+        path = run_or_file(path)
         if self.box.findData(path) < 0:
             self._add(path, int(bool(self._nothing)))
         self.box.setCurrentIndex(self.box.findData(path))
@@ -77,9 +86,17 @@ class ModelChoice(QWidget):
         """Choose what `value` returned."""
         self.refresh(None if value is None else Path(value))
 
-    def _add(self, path: Path, place: int | None = None) -> None:
-        place = self.box.count() if place is None else place
-        self.box.insertItem(place, path.stem if path.suffix else path.name, path)
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Take what may be a model; the viewer gets anything else."""
+        event.setAccepted(_dropped(event) is not None)
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Choose the model."""
+        if (path := _dropped(event)) is not None:
+            self.choose(path)
+
+    def _add(self, path: Path, place: int) -> None:
+        self.box.insertItem(place, runs.name_of(path), path)
 
     def _on_index(self) -> None:
         path = self.path()
@@ -92,6 +109,21 @@ class ModelChoice(QWidget):
         )
         if chosen:
             self.choose(Path(chosen))
+
+
+def run_or_file(path: Path) -> Path:
+    """Return the run folder of a run's model, and of any other its file."""
+    return path.parent if path.name == MODEL_FILE else path
+
+
+def _dropped(event: QDropEvent) -> Path | None:
+    """Return the model file or run folder that is dropped, if it is one."""
+    files = [Path(url.toLocalFile()) for url in event.mimeData().urls()]
+    if len(files) != 1:
+        return None
+    (path,) = files
+    is_run = path.is_dir() and (path / MODEL_FILE).is_file()
+    return path if is_run or path.suffix == ".safetensors" else None
 
 
 def has_objects(info: dict[str, Any]) -> bool:

@@ -76,7 +76,7 @@ class PredictWidget(DockedWidget):
 
     def _make_fields(self) -> None:
         self.image = LayerChoice(self._viewer, Image, "open an image first")
-        self.model = ModelChoice()
+        self.model = ModelChoice(session=self.session)
         self.where = choice(
             {each: each for each in ("whole image", *BOXES, WHERE_I_LOOK)},
             "What to predict; it is the same as in the whole image, whose "

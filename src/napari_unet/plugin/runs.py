@@ -1,19 +1,18 @@
-"""Where run folders go, and which of them hold a model."""
+"""Where run folders go, which of them hold a model, and what a list says of each."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from napari_unet.errors import OutputExistsError
-from napari_unet.model import MODEL_FILE
+from napari_unet.errors import ModelError, OutputExistsError
+from napari_unet.model import MODEL_FILE, THUMBNAIL_FILE, find_model, read_info
 from napari_unet.plugin.settings import preferences
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 FOLDER = "napari-unet runs"
 _CONFIG = "config.json"
@@ -24,6 +23,7 @@ _ALWAYS_SENT = {
     "epochs",
     "steps_per_epoch",
 }  # together they say how long; both may change
+_DATED = re.compile(r"^\d{4}-\d\d-\d\d \d\d-\d\d ")  # as `new_run` names a folder
 _PRECISION = 5e-9  # of the number fields, which show 8 decimals
 
 
@@ -95,6 +95,79 @@ def _same(entered: Any, stored: Any) -> bool:
 def trained_runs(parent: Path | None = None) -> list[Path]:
     """List the run folders that hold a model, the newest first."""
     parent = parent or runs_folder()
-    models = parent.glob(f"*/{MODEL_FILE}")
-    newest_first = sorted(models, key=lambda path: path.stat().st_mtime, reverse=True)
-    return [path.parent for path in newest_first]
+    models = list(parent.glob(f"*/{MODEL_FILE}"))
+    return [path.parent for path in sorted(models, key=changed, reverse=True)]
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What a list of models says of one.
+
+    Attributes
+    ----------
+    title : str
+        The run's name without its date, and the image if that names another one.
+    facts : str
+        When it was trained and how good it is; or what is wrong with it.
+    thumbnail : Path or None
+        A picture of what it predicts.
+    """
+
+    title: str
+    facts: str
+    thumbnail: Path | None
+
+
+def look_up(path: Path, now: datetime) -> Listed:
+    """Read what a list says of a run folder or model file; nothing is raised.
+
+    Parameters
+    ----------
+    path : Path
+    now : datetime
+        With a time zone.
+    """
+    title = _DATED.sub("", name_of(path))
+    if (data := _data_of(path)) and data not in title:
+        title += f" · {data}"
+    try:
+        file = find_model(path)
+        history = read_info(file).get("history") or {}
+        facts = [_when(file, now)]
+        if isinstance(score := history.get("score"), int | float):
+            facts.append(f"score {score:.3f}")
+    except (ModelError, OSError):
+        facts = ["⚠ The model is missing or damaged."]
+    picture = path / THUMBNAIL_FILE
+    return Listed(title, " · ".join(facts), picture if picture.is_file() else None)
+
+
+def name_of(path: Path) -> str:
+    """Return what a run folder or model file is called."""
+    return path.stem if path.suffix == ".safetensors" else path.name
+
+
+def _data_of(run: Path) -> str:
+    """Return the name of the image that a run was trained on; empty if not known."""
+    try:
+        stored = json.loads((run / _CONFIG).read_text("utf-8"))
+        images = [pair["image"]["name"] for pair in stored["data"]["pairs"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    if len(images) > 1:
+        return f"{len(images)} images"
+    return str(images[0] or "") if images else ""
+
+
+def _when(file: Path, now: datetime) -> str:
+    then = datetime.fromtimestamp(changed(file), now.tzinfo)
+    today = then.date() == now.date()
+    return f"today {then:%H:%M}" if today else f"{then:%Y-%m-%d %H:%M}"
+
+
+def changed(path: Path) -> float:
+    """Return when a file was written last, in seconds; 0 if it is gone."""
+    try:
+        return path.stat().st_mtime
+    except OSError:  # it was removed since it was listed
+        return 0.0

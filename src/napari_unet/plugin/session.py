@@ -11,6 +11,7 @@ from qtpy.QtCore import QEvent, QObject, Signal
 from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
 
 from napari_unet.errors import UNetError
+from napari_unet.model import MODEL_FILE
 from napari_unet.plugin.fields import ScrollingColumn
 from napari_unet.plugin.worker_client import WorkerClient
 
@@ -50,6 +51,7 @@ class Session(QObject):
         self.worker = WorkerClient(parent=self)
         self.side = WorkerClient(parent=self, light=True)
         self.model: Path | None = None
+        self.models: list[Path] = []  # run folders and files, the newest first
         self._jobs: dict[WorkerClient, PixelJob] = {}
         self._users: set[int] = set()
         app.aboutToQuit.connect(self.close)
@@ -57,7 +59,8 @@ class Session(QObject):
 
     def announce(self, model: Path) -> None:
         """Make `model` the one that is suggested for prediction."""
-        self.model = model
+        self.model = path = model.parent if model.name == MODEL_FILE else model
+        self.models = [path, *(each for each in self.models if each != path)]
         self.model_trained.emit(model)
 
     def start(self, job: PixelJob) -> None:

@@ -70,7 +70,7 @@ class TrainWidget(DockedWidget):
     # -- what is seen --------------------------------------------------------------
 
     def _make_fields(self) -> None:
-        self.init = ModelChoice(nothing="none: start afresh")
+        self.init = ModelChoice("none: start afresh", self.session)
         self.advanced = OptionsForm(
             (o for o in options(TrainingConfig) if o.name not in _SHOWN_ELSEWHERE),
             elsewhere=("network", *DataBox.SHOWN),
