@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari_unet.networks import list_networks as networks
     from napari_unet.prediction import (
         find_objects,
+        find_unsure,
         predict,
         predict_attention,
         predict_lazy,
@@ -50,6 +51,7 @@ __all__ = [
     "evaluate_objects",
     "evaluate_regression",
     "find_objects",
+    "find_unsure",
     "networks",
     "open_stack",
     "plan",
@@ -77,6 +79,7 @@ _MODULES = {
     "evaluate_objects": "evaluation",
     "evaluate_regression": "evaluation",
     "find_objects": "prediction",
+    "find_unsure": "prediction",
     "open_stack": "data",
     "plan": "prediction.planning",
     "predict": "prediction",

@@ -232,6 +232,30 @@ class PredictionFinished(Event):
 
 
 @dataclass(frozen=True)
+class SectionsDone(Event):
+    """Some more sections are gone through: `done` of `total` so far."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class PlacesFound(Event):
+    """The places of an image where a network is least sure.
+
+    Attributes
+    ----------
+    positions : list of list of int
+        The middle of each, an index into the labels; the most unsure first.
+    scores : list of float
+        The mean uncertainty around each.
+    """
+
+    positions: list[list[int]]
+    scores: list[float]
+
+
+@dataclass(frozen=True)
 class LookStarted(Event):
     """An image can be predicted tile by tile, wherever it is looked at.
 
@@ -305,6 +329,8 @@ _BY_NAME = {
         PredictionStarted,
         TilesDone,
         PredictionFinished,
+        SectionsDone,
+        PlacesFound,
         LookStarted,
         TilePredicted,
         Ready,

@@ -17,6 +17,7 @@ from napari_unet.cli.describe import add_info, add_networks
 from napari_unet.cli.evaluate import add_curves, add_evaluate
 from napari_unet.cli.predict import add_predict
 from napari_unet.cli.train import add_preview, add_train
+from napari_unet.cli.unsure import add_unsure
 from napari_unet.errors import ConfigError, UNetError
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_train(commands)
     add_preview(commands)
     add_predict(commands)
+    add_unsure(commands)
     add_evaluate(commands)
     add_curves(commands)
     add_info(commands)

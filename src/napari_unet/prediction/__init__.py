@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from napari_unet.prediction.objects import find_objects
     from napari_unet.prediction.output import predict
     from napari_unet.prediction.to_files import predict_to_files
+    from napari_unet.prediction.unsure import find_unsure
 
 _ROOMS = {
     "find_objects": "objects",
+    "find_unsure": "unsure",
     "predict": "output",
     "predict_attention": "attention",
     "predict_events": "engine",
@@ -24,6 +26,7 @@ _ROOMS = {
 
 __all__ = [
     "find_objects",
+    "find_unsure",
     "predict",
     "predict_attention",
     "predict_events",

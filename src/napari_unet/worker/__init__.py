@@ -7,6 +7,7 @@ events of `napari_unet.events` to standard output, one JSON object a line each::
     {"do": "preview", "image": PATH, "labels": PATH, "axes": "ZYX", ...}
     {"do": "predict", "model": PATH, "image": PATH, "results": {"labels": PATH}, ...}
     {"do": "look", "model": PATH, "image": PATH, "tiles": [...], "folder": PATH, ...}
+    {"do": "unsure", "uncertainty": [PATH, ...], "axes": "ZYX", "n": 10, ...}
     {"do": "stop"}
 
 A request is answered by events, then by `Ready`. The end of standard input, which comes

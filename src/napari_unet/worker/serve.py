@@ -13,6 +13,7 @@ from napari_unet.events import Event, Failed, Ready
 from napari_unet.worker.pipes import Inbox, Outbox, take_pipes
 from napari_unet.worker.prediction import look, predict
 from napari_unet.worker.training import preview, train
+from napari_unet.worker.unsure import unsure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ JOBS: dict[str, Job] = {
     "preview": preview,
     "predict": predict,
     "look": look,
+    "unsure": unsure,
 }
 """Each kind of job by what a request calls it. Their modules import torch late."""
 
