@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 MODEL_KEY = "napari-unet model"
 """In a layer's metadata: the model that predicted it."""
 
+RESULT_KEY = "napari-unet result"
+"""In a layer's metadata: which `image` (its `unique_id`) it was predicted from, `what`
+it is, of probabilities the `class` by its index, and which `prediction` it is of."""
+
 LOOK_KEY = "napari-unet look"
 """In a layer's metadata: it is computed only where it is looked at."""
 

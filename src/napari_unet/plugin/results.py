@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import numpy as np
 
-from napari_unet.plugin.choices import MODEL_KEY
+from napari_unet.plugin.choices import MODEL_KEY, RESULT_KEY
 from napari_unet.plugin.layers import placement
 from napari_unet.plugin.where import start_of
 
@@ -39,11 +40,14 @@ class Target:
         Axes of its labels, in the order of its dimensions.
     place : dict
         Scale, units and position of the labels.
+    image : str
+        The image's `unique_id`.
     """
 
     name: str
     axes: str
     place: dict[str, Any]
+    image: str = ""
 
     @classmethod
     def of(cls, layer: Layer, stack: Stack, region: Region | None = None) -> Target:
@@ -51,7 +55,7 @@ class Target:
         start = start_of(region, layer, stack.axes)
         kept = [start[i] for i in range(layer.ndim) if stack.axes[i] != "C"]
         place = {**placement(layer), "translate": kept}
-        return cls(layer.name, stack.section_axes, place)
+        return cls(layer.name, stack.section_axes, place, str(layer.unique_id))
 
 
 def result_layers(
@@ -79,12 +83,15 @@ def result_layers(
         What there is of: images of where each gate looks, an image for each class,
         that of the uncertainty, the labels or an image of the values, the objects.
     """
-    place = {**target.place, "metadata": {MODEL_KEY: model}}
+    known = {"image": target.image, "prediction": uuid4().hex}
     layers: list[LayerData] = []
     for name in sorted(files, key=_from_below):
         pixels = np.lib.format.open_memmap(files[name], "r+")
-        for what, kind, part, look in _parts(name, pixels, info):
-            meta = {**place, "name": f"{target.name} {what}", **look}
+        for index, parts in enumerate(_parts(name, pixels, info)):
+            what, kind, part, look = parts
+            result = {**known, "what": name, "class": index}
+            meta = {**target.place, "name": f"{target.name} {what}", **look}
+            meta["metadata"] = {MODEL_KEY: model, RESULT_KEY: result}
             levels = _levels(_in_order(part, target.axes), target.axes)
             if len(levels) > 1:
                 layers.append((levels, {**meta, "multiscale": True}, kind))
