@@ -67,6 +67,8 @@ def begin(qtbot: QtBot, predict: Any, tiles: int = 1) -> None:
     """Start the prediction of a stack that takes a while, a section each tile."""
     click(qtbot, predict.predict_button)
     qtbot.waitUntil(lambda: predict._tiles[0] >= tiles, timeout=WAIT)
+    layers = predict._viewer.layers
+    qtbot.waitUntil(lambda: "slow prediction" in layers, timeout=WAIT)
 
 
 def test_a_section_lies_on_the_image_and_equals_the_whole(

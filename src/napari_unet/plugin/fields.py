@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QObject, Qt, Signal
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer, Signal
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QCheckBox,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _BUDGETS = {"Quick, 2 minutes": 2.0, "Good, 10 minutes": 10.0, "Thorough, 1 hour": 60.0}
 _OTHER = "Other …"
 _PROGRESS_STEPS = 1000
+_PROGRESS_PAUSE = 150  # milliseconds; steps and tiles may come a hundred times a second
 
 
 class BudgetField(QWidget):
@@ -125,6 +126,10 @@ class ProgressLine(QWidget):
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(10)
         self.words = QLabel()
+        self._share = 0.0
+        self._words = ""
+        self._timer = QTimer(self, singleShot=True, interval=_PROGRESS_PAUSE)
+        self._timer.timeout.connect(self._show)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(3)
@@ -134,25 +139,37 @@ class ProgressLine(QWidget):
 
     def begin(self, words: str) -> None:
         """Show that something of unknown length has begun."""
-        self.bar.setRange(0, 0)
-        self.words.setText(words)
+        self._draw(0, 0, words)
 
     def show_share(self, share: float, remaining: float | None, words: str) -> None:
-        """Show the share done, 0 to 1, and the seconds remaining."""
-        self.bar.setRange(0, _PROGRESS_STEPS)
-        self.bar.setValue(round(share * _PROGRESS_STEPS))
+        """Show soon the share done, 0 to 1, and the seconds remaining."""
         left = "" if remaining is None else f"{clock(remaining)} left · "
-        self.words.setText(left + words)
+        self._share, self._words = share, left + words
+        if not self._timer.isActive():
+            self._timer.start()
 
     def say(self, words: str) -> None:
         """Change the words only."""
+        self._words = words
         self.words.setText(words)
 
     def end(self) -> None:
         """Show that nothing is at work."""
-        self.bar.setRange(0, _PROGRESS_STEPS)
-        self.bar.reset()
-        self.words.setText("")
+        self._draw(_PROGRESS_STEPS, -1, "")
+
+    def _show(self) -> None:
+        self._draw(_PROGRESS_STEPS, round(self._share * _PROGRESS_STEPS), self._words)
+
+    def _draw(self, steps: int, value: int, words: str) -> None:
+        self._timer.stop()
+        self.bar.setUpdatesEnabled(False)  # it would repaint the window at once
+        self.bar.setRange(0, steps)
+        if value < 0:
+            self.bar.reset()
+        else:
+            self.bar.setValue(value)
+        self.bar.setUpdatesEnabled(True)
+        self.words.setText(words)
 
 
 class ScrollingColumn(QScrollArea):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     LayerData = tuple[Any, dict[str, Any], str]
 
+_TURN = 20  # milliseconds the window has between two new layers, each a stall of napari
 _PAUSE = 300  # milliseconds between two looks at what is new
 _REST = 10  # drawing a large section takes long: at most 1/10 of the time goes to it
 
@@ -32,14 +34,17 @@ class FillingLayers(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._layers: list[Layer] = []
+        self._coming: deque[LayerData] = deque()
+        self._adder = QTimer(self, interval=_TURN)
+        self._adder.timeout.connect(self._add_next)
         self._timer = QTimer(self, singleShot=True)
         self._timer.setInterval(_PAUSE)
         self._timer.timeout.connect(self._show_new)
 
     def add(self, layers: Iterable[LayerData]) -> None:
-        """Add layers to the viewer, above all others."""
-        for data, meta, kind in layers:
-            self._layers.append(getattr(self._viewer, f"add_{kind}")(data, **meta))
+        """Add layers to the viewer, above all others, one after the other."""
+        self._coming.extend(layers)
+        self._adder.start()
 
     def touch(self) -> None:
         """Show what has come in soon, not more often than the window can bear."""
@@ -55,12 +60,21 @@ class FillingLayers(QObject):
             What the main layer is called now; empty if none is left.
         """
         self._timer.stop()
+        while self._coming:
+            self._add_next()
         present, self._layers = self._present(), []
         for layer in present:
             if remark:
                 layer.name = f"{layer.name} ({remark})"
             layer.refresh(extent=False)
         return present[-1].name if present else ""
+
+    def _add_next(self) -> None:
+        if self._coming:
+            data, meta, kind = self._coming.popleft()
+            self._layers.append(getattr(self._viewer, f"add_{kind}")(data, **meta))
+        else:
+            self._adder.stop()
 
     def _show_new(self) -> None:
         """Draw the visible slice of the visible layers again; no other pixel is read.
