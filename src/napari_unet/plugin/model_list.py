@@ -78,9 +78,17 @@ class ModelBox(QComboBox):
         """Fold it."""
         self.popup.hide()
 
+    def row_of(self, path: Path) -> int:
+        """Return where a model is listed; -1 if it is not.
+
+        `findData` would miss an equal path that is another object.
+        """
+        paths = [self.itemData(row) for row in range(self.count())]
+        return paths.index(path) if path in paths else -1
+
     def _on_known(self, known: tuple[Path, Listed]) -> None:
         path, listed = known
-        row = self.findData(path)
+        row = self.row_of(path)
         if row >= 0:
             words = f"{self.itemText(row)} {listed.title} {listed.facts}"
             self.setItemData(row, words, _SEARCHED)

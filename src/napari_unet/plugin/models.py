@@ -73,9 +73,9 @@ class ModelChoice(QWidget):
     def choose(self, path: Path) -> None:
         """Choose a model, and list it if it is not listed yet."""
         path = run_or_file(path)
-        if self.box.findData(path) < 0:
+        if self.box.row_of(path) < 0:
             self._add(path, int(bool(self._nothing)))
-        self.box.setCurrentIndex(self.box.findData(path))
+        self.box.setCurrentIndex(self.box.row_of(path))
 
     def value(self) -> str | None:
         """Return the path as an option takes it."""

@@ -1,16 +1,20 @@
-"""Opens OME-Zarr, the stacks of the ISBI 2012 challenge, and others of their names."""
+"""Opens OME-Zarr, models, and the stacks of the ISBI 2012 challenge and their like."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import show_warning
+from napari import current_viewer
+from napari.utils.notifications import show_error, show_info, show_warning
 
 from napari_unet.data import open_stack
 from napari_unet.data.read.lazy import is_zarr
 from napari_unet.data.read.ome_zarr import holds_labels, list_labels, open_levels
+from napari_unet.errors import ModelError
+from napari_unet.model import MODEL_FILE, read_info
 from napari_unet.plugin.layers import layer_from_levels, layer_from_stack
+from napari_unet.plugin.session import session_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,8 +22,8 @@ if TYPE_CHECKING:
     LayerData = tuple[Any, dict[str, Any], str]
 
 
-def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None:
-    """Return the function that reads `path`: a single TIFF file, or zarr.
+def get_reader(path: str | list[str]) -> Callable[[str], list[Any]] | None:
+    """Return the function that reads `path`: a TIFF file, zarr, a model, or its run.
 
     Parameters
     ----------
@@ -29,9 +33,30 @@ def get_reader(path: str | list[str]) -> Callable[[str], list[LayerData]] | None
     """
     if isinstance(path, list):
         return None
-    if is_zarr(Path(path)):
+    given = Path(path)
+    if given.suffix.lower() == ".safetensors" or (given / MODEL_FILE).is_file():
+        return choose_model
+    if is_zarr(given):
         return read_zarr
-    return read if Path(path).is_file() else None
+    return read if given.is_file() else None
+
+
+def choose_model(path: str) -> list[tuple[None]]:
+    """Make a model the one to predict with, and open the Predict widget.
+
+    Nothing of the file is run, and no layer is added. Of a file that is no model of
+    this program the user is told.
+    """
+    try:
+        model = read_info(path)
+    except ModelError as error:  # napari would bury the sentence in its own
+        show_error(str(error))
+        return [(None,)]
+    if (viewer := current_viewer()) is not None:
+        session_of(viewer).announce(Path(path))
+        viewer.window.add_plugin_dock_widget("napari-unet-lab", "Predict", tabify=True)
+        show_info(f"The model {model.get('name') or Path(path).name} is chosen.")
+    return [(None,)]
 
 
 def read_zarr(path: str) -> list[LayerData]:
