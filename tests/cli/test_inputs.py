@@ -241,3 +241,32 @@ def test_real_objects_are_told_apart_from_classes(
     command = ["train", str(folder / "images"), str(folder / "labels")]
     assert main([*command, "--run", str(tmp_path / "r"), *TINY]) == 1
     assert "--objects border" in capsys.readouterr().err
+
+
+def test_images_can_be_named_one_by_one(tmp_path: Path) -> None:
+    write_images(tmp_path, 3)
+    images, masks = tmp_path / "images", tmp_path / "masks"
+    pairs = [(images / f"x_{n}.png", masks / f"x_{n}_mask.png") for n in (8, 9, 10)]
+    more: list[str] = []
+    for pair in pairs[1:]:
+        more += ["--also", *map(str, pair)]
+    record = train(*pairs[0], tmp_path / "run", *more)
+    named = [each["image"]["source"] for each in record["data"]["pairs"]]
+    assert named == [str(image) for image, _ in pairs]
+
+
+def test_a_pixel_size_can_be_told(tmp_path: Path) -> None:
+    write_images(tmp_path, 1)
+    pair = tmp_path / "images" / "x_8.png", tmp_path / "masks" / "x_8_mask.png"
+    train(*pair, tmp_path / "run", "--pixel-size", "50,4,4,nm")
+    info = read_info(tmp_path / "run")
+    assert (info["pixel_size"], info["unit"]) == ({"Y": 4.0, "X": 4.0}, "nm")
+
+
+@pytest.mark.parametrize("size", ["nm", "4,-4,nm", "1,2,3,4,nm", "4,,4"])
+def test_what_is_no_pixel_size_is_refused(
+    size: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "a", "b", "--pixel-size", size])
+    assert "not a pixel size such as 50,4,4,nm" in capsys.readouterr().err

@@ -412,3 +412,14 @@ def test_memory_stays_flat(tmp_path: Path, ending: str) -> None:
     # The results are 120 MB each: they must not be held.
     assert many < few + 30
     assert large < few + 60
+
+
+def test_several_results_at_once_are_those_of_each_alone() -> None:
+    model, pixels = random_model(), image(40, 50)
+    several = predict(model, pixels, output=("objects", "labels"), **FP32)
+    for name, got in zip(("labels", "objects"), several, strict=True):
+        np.testing.assert_array_equal(got, predict(model, pixels, output=name, **FP32))
+    with pytest.raises(ConfigError, match="output is"):
+        predict(model, pixels, output=("labels", "tables"), **FP32)
+    with pytest.raises(ConfigError, match="output is"):
+        predict(model, pixels, output=(), **FP32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from math import inf
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from napari_unet.config import options
@@ -40,8 +41,15 @@ def add_as_stack(parser: argparse.ArgumentParser) -> None:
 
 
 def add_image_flags(parser: argparse.ArgumentParser) -> None:
-    """Let the axes and a range of sections be told."""
+    """Let the axes, the pixel size and a range of sections be told."""
     parser.add_argument("--axes", help="axes of the image, such as ZYX or TZCYX")
+    parser.add_argument(
+        "--pixel-size",
+        type=pixel_size,
+        metavar="Z,Y,X,UNIT",
+        help="pixel size where the file says none or a wrong one, such as 50,4,4,nm or "
+        "0.5,0.5,µm; none for no size",
+    )
     add_sections(parser)
 
 
@@ -99,6 +107,29 @@ def section_range(text: str) -> slice:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a range such as 0:18"
         ) from None
+
+
+def pixel_size(text: str) -> tuple[dict[str, float], str | None]:
+    """Read ``50,4,4,nm``: the sizes along the last axes out of ZYX, and their unit."""
+    if text == "none":
+        return {}, None
+    *numbers, last = text.split(",")
+    unit: str | None = last.strip()
+    try:
+        float(last)
+    except ValueError:
+        pass
+    else:
+        numbers, unit = [*numbers, last], None
+    try:
+        sizes = [float(each) for each in numbers]
+        if not 1 <= len(sizes) <= 3 or not all(0 < each < inf for each in sizes):
+            raise ValueError
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a pixel size such as 50,4,4,nm"
+        ) from None
+    return dict(zip("ZYX"[-len(sizes) :], sizes, strict=True)), unit
 
 
 def shape(text: str) -> tuple[int, ...]:

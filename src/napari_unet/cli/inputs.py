@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from napari_unet.errors import ConfigError, MaskError
@@ -22,6 +23,15 @@ def open_held_out(given: argparse.Namespace) -> list[tuple[Stack, Stack]]:
     if given.val_image is None:
         return []
     return open_pairs(given, given.val_image, given.val_labels)
+
+
+def open_also(given: argparse.Namespace) -> list[tuple[Stack, Stack]]:
+    """Open the other images and masks that were named one by one."""
+    return [
+        pair
+        for images, masks in given.also or ()
+        for pair in open_pairs(given, images, masks)
+    ]
 
 
 def open_pairs(
@@ -111,7 +121,18 @@ def open_one(path: Path, given: argparse.Namespace, axes: str | None = None) -> 
     if not given.quiet:
         for remark in stack.remarks:
             sys.stderr.write(f"napari-unet: {path}: {remark}\n")
-    return _select(stack, given)
+    return _select(_sized(stack, given), given)
+
+
+def _sized(stack: Stack, given: argparse.Namespace) -> Stack:
+    """Give the stack the pixel size that was told."""
+    told = getattr(given, "pixel_size", None)
+    if told is None:
+        return stack
+    sizes, unit = told
+    size = {axis: length for axis, length in sizes.items() if axis in stack.axes}
+    time = {axis: t for axis, t in stack.pixel_size.items() if axis == "T"}
+    return replace(stack, pixel_size={**time, **size}, unit=unit)
 
 
 def _select(stack: Stack, given: argparse.Namespace) -> Stack:

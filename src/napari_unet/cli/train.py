@@ -28,6 +28,14 @@ def add_train(commands: Any) -> None:
         "labels", type=Path, help="its mask: file, or folder; files are paired by name"
     )
     parser.add_argument(
+        "--also",
+        type=Path,
+        nargs=2,
+        action="append",
+        metavar=("IMAGE", "LABELS"),
+        help="another image and its mask; may be given several times",
+    )
+    parser.add_argument(
         "--val-image", type=Path, help="other images to judge by; nothing is held out"
     )
     parser.add_argument("--val-labels", type=Path, help="their masks")
@@ -59,6 +67,7 @@ def _train(given: argparse.Namespace) -> int:
     chosen = flags.chosen(given, TrainingConfig)
     TrainingConfig.from_dict(chosen)  # says what is wrong before torch is loaded
     pairs = inputs.open_pairs(given, given.image, given.labels)
+    pairs += inputs.open_also(given)
     held_out = inputs.open_held_out(given)
 
     from napari_unet.training import train_events

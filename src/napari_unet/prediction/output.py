@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from napari_unet.prediction.stores import ArrayStore
 from napari_unet.prediction.to_files import Job, predict_to_files, run, write_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -32,19 +32,14 @@ if TYPE_CHECKING:
 
 __all__ = ["check_probabilities", "predict", "predict_to_files"]
 
-_WANTED = {  # labels, probabilities, objects
-    "labels": (True, False, False),
-    "probabilities": (False, True, False),
-    "both": (True, True, False),
-    "objects": (False, False, True),
-}
+_RESULTS = ("labels", "probabilities", "objects")
 
 
 def predict(
     model: Model | str | Path,
     image: Stack | str | Path | ArrayLike,
     *,
-    output: Literal["labels", "probabilities", "both", "objects"] = "labels",
+    output: str | Sequence[str] = "labels",
     axes: str | None = None,
     region: Part = None,
     out: str | Path | None = None,
@@ -61,7 +56,8 @@ def predict(
     image : array, Stack, str or Path
         Pixels such as ``(Y, X)`` or ``(Z, Y, X)``, or a file; any number type, with
         the channels that the model expects. A dask or zarr array stays lazy.
-    output : {"labels", "probabilities", "both", "objects"}
+    output : {"labels", "probabilities", "both", "objects"} or a sequence of them
+        What is returned; both are labels and probabilities.
     axes : str, optional
         The axes of `image`, one letter per dimension out of ``TZCYX``; read from a
         file, and told from the shape where that is clear.
@@ -117,18 +113,14 @@ def predict(
     --------
     >>> labels = predict("runs/membranes", image)  # doctest: +SKIP
     """
-    if output not in _WANTED:
-        raise ConfigError(
-            f"output is {output!r}, but it must be labels, probabilities, both or "
-            "objects."
-        )
+    wanted = _results(output)
     if not isinstance(model, Model):
         model = Model.load(model)
     stack = as_stack(image, axes=axes)
     of_files = {each.name for each in fields(OutputConfig)} & options.keys()
     files = OutputConfig.from_dict({name: options.pop(name) for name in of_files})
     config = PredictionConfig.from_dict(options)
-    names = list_results(model, config, _WANTED[output])
+    names = list_results(model, config, wanted)
     job = Job(model, stack, config, names, region)
     if out is None:
         results = _predict_arrays(job, on_event)
@@ -138,6 +130,20 @@ def predict(
         assert isinstance(event, PredictionFinished)
         results = [open_stack(getattr(event, name)) for name in names]
     return results[0] if len(results) == 1 else tuple(results)
+
+
+def _results(output: str | Sequence[str]) -> tuple[bool, bool, bool]:
+    """Return which of the results are wanted."""
+    asked = {output} if isinstance(output, str) else {*output}
+    if "both" in asked:
+        asked = asked - {"both"} | {"labels", "probabilities"}
+    if not asked or asked - {*_RESULTS}:
+        raise ConfigError(
+            f"output is {output!r}, but it must be labels, probabilities, both or "
+            "objects, or several of them."
+        )
+    labels, probabilities, objects = (each in asked for each in _RESULTS)
+    return labels, probabilities, objects
 
 
 def _predict_arrays(job: Job, on_event: Callable[[Event], None]) -> list[Result]:
