@@ -26,11 +26,13 @@ if TYPE_CHECKING:
     from napari_unet.prediction import (
         find_objects,
         find_unsure,
+        measure_objects,
         predict,
         predict_attention,
         predict_lazy,
     )
     from napari_unet.prediction.planning import plan
+    from napari_unet.prediction.table import write_table
     from napari_unet.training import preview_patches, train
 
     __version__: str
@@ -52,6 +54,7 @@ __all__ = [
     "evaluate_regression",
     "find_objects",
     "find_unsure",
+    "measure_objects",
     "networks",
     "open_stack",
     "plan",
@@ -62,6 +65,7 @@ __all__ = [
     "synthetic_em",
     "train",
     "write_stack",
+    "write_table",
 ]
 
 _MODULES = {
@@ -80,6 +84,7 @@ _MODULES = {
     "evaluate_regression": "evaluation",
     "find_objects": "prediction",
     "find_unsure": "prediction",
+    "measure_objects": "prediction",
     "open_stack": "data",
     "plan": "prediction.planning",
     "predict": "prediction",
@@ -89,6 +94,7 @@ _MODULES = {
     "synthetic_em": "data",
     "train": "training",
     "write_stack": "data",
+    "write_table": "prediction.table",
 }
 
 

@@ -15,6 +15,7 @@ from napari_unet.cli.answers import complain
 from napari_unet.cli.demo import add_demo
 from napari_unet.cli.describe import add_info, add_networks
 from napari_unet.cli.evaluate import add_curves, add_evaluate
+from napari_unet.cli.measure import add_measure
 from napari_unet.cli.predict import add_predict
 from napari_unet.cli.train import add_preview, add_train
 from napari_unet.cli.unsure import add_unsure
@@ -64,6 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_unsure(commands)
     add_evaluate(commands)
     add_curves(commands)
+    add_measure(commands)
     add_info(commands)
     add_networks(commands)
     add_demo(commands)

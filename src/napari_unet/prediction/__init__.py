@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from napari_unet.prediction.attention import predict_attention
     from napari_unet.prediction.engine import predict_events
     from napari_unet.prediction.lazy import predict_lazy
+    from napari_unet.prediction.measure import measure_objects
     from napari_unet.prediction.objects import find_objects
     from napari_unet.prediction.output import predict
     from napari_unet.prediction.to_files import predict_to_files
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _ROOMS = {
     "find_objects": "objects",
     "find_unsure": "unsure",
+    "measure_objects": "measure",
     "predict": "output",
     "predict_attention": "attention",
     "predict_events": "engine",
@@ -27,6 +29,7 @@ _ROOMS = {
 __all__ = [
     "find_objects",
     "find_unsure",
+    "measure_objects",
     "predict",
     "predict_attention",
     "predict_events",
