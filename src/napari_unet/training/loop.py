@@ -42,6 +42,7 @@ from napari_unet.training.optimisers import (
 )
 from napari_unet.training.record import describe_run, finished, judged
 from napari_unet.training.run import Progress, RunFolder, versions
+from napari_unet.training.thumbnail import write_thumbnail
 from napari_unet.training.transfer import describe_transfer, start_from
 from napari_unet.training.validation import score_held_out
 
@@ -375,6 +376,10 @@ class Trainer:
 
     def _finish(self, reason: str, why: str = "") -> TrainingFinished:
         kept = self.best is not None
+        if self.run and self.best is not None:
+            images = [image for image, _ in self.pairs]
+            splits = self.data.splits
+            write_thumbnail(self.run.path, self.best, images, splits, self.config)
         return finished(self.run, self.progress, reason, why, kept=kept)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.errors import OutputExistsError, TrainingError
 from napari_unet.files import replacing, write_text
-from napari_unet.model import MODEL_FILE
+from napari_unet.model import MODEL_FILE, THUMBNAIL_FILE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,7 +83,7 @@ class RunFolder:
         """
         if not overwrite:
             self.check_free()
-        for name in _FILES:
+        for name in (*_FILES, THUMBNAIL_FILE):
             (self.path / name).unlink(missing_ok=True)
         self.path.mkdir(parents=True, exist_ok=True)
         write_text(self._config, json.dumps(config, indent=2) + "\n")
