@@ -236,6 +236,7 @@ def test_run_folder_is_valid_json_and_complete(tmp_path: Path) -> None:
         "last.safetensors",
         "log.jsonl",
         "model.safetensors",
+        "thumbnail.png",
     ]
     config = strict((tmp_path / "config.json").read_text())
     assert config["options"]["steps"] == 4

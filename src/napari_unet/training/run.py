@@ -63,7 +63,8 @@ class RunFolder:
 
     ``config.json`` holds what was asked for, ``log.jsonl`` one event a line,
     ``last.safetensors`` all that is needed to go on, ``last.json`` the same progress
-    for people to read, ``model.safetensors`` the best model so far.
+    for people to read, ``model.safetensors`` the best model so far. In
+    the end there is ``thumbnail.png``, a picture for lists.
     """
 
     def __init__(self, path: Path) -> None:
