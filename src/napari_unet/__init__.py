@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from napari_unet.prediction import (
         find_objects,
         find_unsure,
+        label_objects,
         measure_objects,
         predict,
         predict_attention,
@@ -54,6 +55,7 @@ __all__ = [
     "evaluate_regression",
     "find_objects",
     "find_unsure",
+    "label_objects",
     "measure_objects",
     "networks",
     "open_stack",
@@ -84,6 +86,7 @@ _MODULES = {
     "evaluate_regression": "evaluation",
     "find_objects": "prediction",
     "find_unsure": "prediction",
+    "label_objects": "prediction",
     "measure_objects": "prediction",
     "open_stack": "data",
     "plan": "prediction.planning",

@@ -16,6 +16,7 @@ from napari_unet.cli.demo import add_demo
 from napari_unet.cli.describe import add_info, add_networks
 from napari_unet.cli.evaluate import add_curves, add_evaluate
 from napari_unet.cli.measure import add_measure
+from napari_unet.cli.objects import add_objects
 from napari_unet.cli.predict import add_predict
 from napari_unet.cli.train import add_preview, add_train
 from napari_unet.cli.unsure import add_unsure
@@ -65,6 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_unsure(commands)
     add_evaluate(commands)
     add_curves(commands)
+    add_objects(commands)
     add_measure(commands)
     add_info(commands)
     add_networks(commands)

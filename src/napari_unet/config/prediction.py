@@ -40,9 +40,36 @@ class ObjectConfig(Config):
         minimum=0,
         maximum=1,
     )
+    split: bool = option(
+        False,
+        "Part foreground for which no border is predicted where it narrows to a neck, "
+        "as round objects do where they touch.",
+    )
+    with_border: bool = option(
+        True,
+        "Whether objects take the border or membrane between them, or end where it "
+        "begins.",
+    )
+    fill_holes: bool = option(False, "Fill the holes in objects.")
     minimum_size: int = option(
         16, "Pixels below which an object is left out.", minimum=0
     )
+    maximum_size: int | None = option(
+        None, "Pixels above which an object is left out.", usual=10_000, minimum=1
+    )
+    clear_border: bool = option(
+        False,
+        "Leave out objects that touch the border of the image, which may be cut off "
+        "there.",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.maximum_size is not None and self.maximum_size < self.minimum_size:
+            raise ConfigError(
+                f"maximum_size is {self.maximum_size} and minimum_size "
+                f"{self.minimum_size}, which leaves no object: make the maximum larger."
+            )
 
 
 @dataclass(frozen=True)

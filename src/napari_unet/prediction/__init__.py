@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from napari_unet.prediction.engine import predict_events
     from napari_unet.prediction.lazy import predict_lazy
     from napari_unet.prediction.measure import measure_objects
+    from napari_unet.prediction.object_stack import label_objects
     from napari_unet.prediction.objects import find_objects
     from napari_unet.prediction.output import predict
     from napari_unet.prediction.to_files import predict_to_files
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _ROOMS = {
     "find_objects": "objects",
     "find_unsure": "unsure",
+    "label_objects": "object_stack",
     "measure_objects": "measure",
     "predict": "output",
     "predict_attention": "attention",
@@ -29,6 +31,7 @@ _ROOMS = {
 __all__ = [
     "find_objects",
     "find_unsure",
+    "label_objects",
     "measure_objects",
     "predict",
     "predict_attention",

@@ -31,7 +31,8 @@ def find_objects(
     With a class of borders, objects grow from where the foreground is surer than the
     border, by a watershed, so that those which touch stay apart; where no border is
     seen between them, their shape parts them at a neck. With foreground alone,
-    each connected piece of it is an object. A distance map, as regression predicts it,
+    each connected piece of it is an object, unless `split` parts it, too. A distance
+    map, as regression predicts it,
     has a maximum in each object, from which it grows.
 
     Parameters
@@ -108,13 +109,42 @@ def number_objects(
 
     if not channels:
         objects = _by_distance(values[0], config)
-    elif len(channels) == 1:
+    elif len(channels) == 1 and not config.split:
         objects, _ = label(values[channels[0]] > config.object_threshold)
     else:
-        inside, border = values[channels[0]], values[channels[1]]
+        inside = values[channels[0]]
+        border = values[channels[1]] if channels[1:] else np.zeros_like(inside)
         spacing = (anisotropy, 1.0, 1.0)[-inside.ndim :]
         objects = _by_border(inside, border, config, spacing)
-    return _drop_small(objects, config.minimum_size)
+    return choose_objects(objects, config)
+
+
+def choose_objects(objects: NDArray[Any], config: ObjectConfig) -> NDArray[np.int32]:
+    """Fill holes, leave out what is not wanted, and number the rest without gaps."""
+    if config.fill_holes:
+        objects = _fill_holes(objects)
+    sizes = np.bincount(objects.ravel())
+    kept = sizes >= max(config.minimum_size, 1)
+    if config.maximum_size is not None:
+        kept &= sizes <= config.maximum_size
+    if config.clear_border:
+        for axis in range(objects.ndim):
+            kept[np.take(objects, [0, -1], axis)] = False
+    kept[0] = False
+    numbers = np.where(kept, np.cumsum(kept), 0).astype(np.int32)
+    return np.take(numbers, objects)
+
+
+def _fill_holes(objects: NDArray[Any]) -> NDArray[Any]:
+    """Give an object the background that it encloses."""
+    from scipy.ndimage import binary_fill_holes, find_objects
+
+    filled = objects.copy()
+    for number, box in enumerate(find_objects(objects), start=1):
+        if box is not None:
+            whole = binary_fill_holes(objects[box] == number)
+            filled[box][whole & (filled[box] == 0)] = number
+    return filled
 
 
 def _by_border(
@@ -137,7 +167,8 @@ def _by_border(
     height = np.where(sure, smooth, -distance_transform_edt(~sure, spacing))
     height = np.where(mask, height, height.min(initial=0))
     seeds = _maxima(height, np.maximum(1, config.neck * height))
-    return _grow(seeds & sure, height, mask)
+    objects = _grow(seeds & sure, height, mask)
+    return objects if config.with_border else np.where(inside > border, objects, 0)
 
 
 def _by_distance(distance: NDArray[Any], config: ObjectConfig) -> NDArray[Any]:
@@ -175,11 +206,3 @@ def _grow(
     markers += np.where(seeded[pieces] | ~mask, 0, pieces + count)
     objects: NDArray[Any] = watershed(-height, markers, mask=mask)
     return objects
-
-
-def _drop_small(objects: NDArray[Any], minimum: int) -> NDArray[np.int32]:
-    """Remove objects of fewer pixels, and number the others without gaps."""
-    kept = np.bincount(objects.ravel()) >= max(minimum, 1)
-    kept[0] = False
-    numbers = np.where(kept, np.cumsum(kept), 0).astype(np.int32)
-    return np.take(numbers, objects)
