@@ -56,14 +56,14 @@ def training_overhead() -> str:
         trainer.data.batch(step)
 
     def bare() -> None:
-        half = trainer.dtype == torch.bfloat16
+        half = trainer.learner.dtype == torch.bfloat16
         for _ in range(4):
             with torch.autocast("cpu", torch.bfloat16, enabled=half):
-                logits = trainer.network(batch.image)
-            loss = trainer.loss(logits.float(), batch.labels, batch.weights)
-            trainer.optimizer.zero_grad(set_to_none=True)
+                logits = trainer.learner.network(batch.image)
+            loss = trainer.learner.loss(logits.float(), batch.labels, batch.weights)
+            trainer.learner.optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            trainer.optimizer.step()
+            trainer.learner.optimizer.step()
 
     def ours() -> None:
         for _ in range(4):

@@ -132,6 +132,20 @@ class CheckpointSaved(Event):
 
 
 @dataclass(frozen=True)
+class Paused(Event):
+    """The training waits, its clock too; nothing is lost if it is ended now."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class Resumed(Event):
+    """The training goes on after a pause."""
+
+    step: int
+
+
+@dataclass(frozen=True)
 class TrainingFinished(Event):
     """The training ended and its best model is safe.
 
@@ -324,6 +338,8 @@ _BY_NAME = {
         StepDone,
         Validated,
         CheckpointSaved,
+        Paused,
+        Resumed,
         TrainingFinished,
         PatchesDrawn,
         PredictionStarted,

@@ -138,10 +138,10 @@ def test_clipped_gradient_moves_no_further() -> None:
             steps=1, optimizer="sgd", learning_rate=0.5, **options, **TINY
         )
         trainer = Trainer([squares(5)], config)
-        before = flat(trainer.network)
+        before = flat(trainer.learner.network)
         for _ in trainer.events():
             pass
-        return torch.linalg.vector_norm(flat(trainer.network) - before).item()
+        return torch.linalg.vector_norm(flat(trainer.learner.network) - before).item()
 
     whole = first_step()
     assert whole > 0.02

@@ -29,7 +29,7 @@ from napari_unet.events import (
     TrainingStarted,
     Validated,
 )
-from napari_unet.training import loop, train_events
+from napari_unet.training import learner, loop, train_events
 from napari_unet.training.losses import cross_entropy
 
 if TYPE_CHECKING:
@@ -158,13 +158,13 @@ def test_seed_changes_more_than_the_first_weights(
 ) -> None:
     """Patches and dropout, too, must differ between seeds."""
     dropout = 0.5 if name == "dropout" else 0.0
-    build = loop.build_network
+    build = learner.build_network
 
     def same_network(config: Any) -> Any:
         torch.manual_seed(0)
         return build(config)
 
-    monkeypatch.setattr(loop, "build_network", same_network)
+    monkeypatch.setattr(learner, "build_network", same_network)
     if name == "dropout":
         batch = loop.Dataset.batch
         monkeypatch.setattr(loop.Dataset, "batch", lambda self, step: batch(self, 1))
@@ -437,7 +437,7 @@ def spoil_loss(
         value = cross_entropy(logits, *rest)
         return how(value, logits) if next(count) >= at else value
 
-    monkeypatch.setattr(loop, "choose_loss", lambda config: spoiled)
+    monkeypatch.setattr(learner, "choose_loss", lambda config: spoiled)
 
 
 def nan_loss(value: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:

@@ -4,12 +4,14 @@ import io
 import json
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from napari_unet.control import Control, View
 from napari_unet.data import Classes, synthetic_em
 from napari_unet.errors import ConfigError
 from napari_unet.events import (
@@ -128,7 +130,7 @@ def test_class_list_beside_the_mask_of_a_layer(
 ) -> None:
     (tmp_path / "classes.yaml").write_text("0: membrane\n255: cell\n")
     training["labels_source"] = str(tmp_path / "labels.tif")
-    started = next(iter(train(training, lambda: True)))
+    started = next(iter(train(training, Control())))
     assert isinstance(started, TrainingStarted)
     assert [line.split(" (")[0] for line in started.mapping] == [
         "0 → class 0, membrane",
@@ -210,13 +212,13 @@ def test_a_stopped_prediction_does_not_say_it_is_finished(
 def test_resuming_takes_a_new_time_and_refuses_other_options(
     training: dict[str, Any],
 ) -> None:
-    list(train(training, lambda: False))
+    list(train(training, Control()))
     again = {**training, "resume": True, "options": {"budget": "1h", "steps": 5}}
-    events = list(train(again, lambda: False))
+    events = list(train(again, Control()))
     assert [each.step for each in events if isinstance(each, StepDone)] == [4, 5]
     again["options"] = {"budget": "1h", "steps": 9, "batch_size": 2}
     with pytest.raises(ConfigError, match=r"batch_size was 1, not 2.*new run"):
-        list(train(again, lambda: False))
+        list(train(again, Control()))
 
 
 def test_what_libraries_print_does_not_reach_the_events() -> None:
@@ -264,6 +266,38 @@ def test_stop_reaches_the_job_it_was_meant_for() -> None:
     assert "nonsense" in next(inbox)[0]["wrong"]
     assert "[1]" in next(inbox)[0]["wrong"]
     assert list(inbox) == []
+
+
+def test_orders_reach_the_job_at_work() -> None:
+    """In their order, and none of them is a job; a damaged one is answered."""
+    view = {"bounds": [[0, 1], [2, 3]], "folder": "here", "show": "labels"}
+    orders = [
+        {"do": "a"},
+        {"do": "pause"},
+        {"do": "view", "view": view},
+        {"do": "labels", "sections": [4], "path": "there"},
+        {"do": "view"},
+    ]
+    lines = map(json.dumps, orders)
+    gate = threading.Event()
+
+    def slowly() -> Iterator[str]:
+        yield from lines
+        gate.wait(10)
+        yield '{"do": "resume"}'
+        gate.clear()
+
+    inbox = iter(Inbox(slowly()))
+    request, control = next(inbox)
+    assert request == {"do": "a"}
+    assert "view" in next(inbox)[0]["wrong"]
+    assert control.view == View(((0, 1), (2, 3)), "here", "labels")
+    assert control.paused
+    assert [each.path for each in control.new_labels()] == ["there"]
+    assert control.new_labels() == []
+    gate.set()
+    control.wait(control.view)  # the end of input ends the pause, too
+    assert not control.paused
 
 
 def test_the_end_of_input_stops_the_last_job() -> None:

@@ -74,6 +74,11 @@ class PixelJob(QObject):
         if self._job is not None:
             self.worker.stop()
 
+    def tell(self, order: dict[str, Any]) -> None:
+        """Say something to the work, such as to pause; nothing before it has begun."""
+        if self._job is not None:
+            self.worker.tell(order)
+
     def abandon(self) -> None:
         """Remove the pixels now, when no event loop is left to end the job."""
         self._cancelled.set()

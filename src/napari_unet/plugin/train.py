@@ -23,6 +23,7 @@ from napari_unet.plugin.fields import (
     form_in,
 )
 from napari_unet.plugin.forms import OptionsForm
+from napari_unet.plugin.live import PauseButton
 from napari_unet.plugin.models import ModelChoice
 from napari_unet.plugin.preview import PatchPlace
 from napari_unet.plugin.session import DockedWidget
@@ -86,6 +87,7 @@ class TrainWidget(DockedWidget):
         self.run.line.setPlaceholderText("a new folder")
         self.preview_button = button("Preview", "Show patches as they will be trained.")
         self.train_button = button("Train", "Train a U-Net on these two layers.")
+        self.pause_button = PauseButton()
         self.stop_button = button("Stop", "Stop now and keep the best model so far.")
         self.predict_button = button("Predict …", "Use the trained model.")
         self.report = TrainReport()
@@ -102,17 +104,16 @@ class TrainWidget(DockedWidget):
         return box
 
     def _buttons(self) -> QGridLayout:
-        row = QGridLayout()
-        for column, each in enumerate(
-            (
-                self.preview_button,
-                self.train_button,
-                self.stop_button,
-                self.predict_button,
-            )
-        ):
-            row.addWidget(each, 0, column)
-        return row
+        grid = QGridLayout()
+        rows = (
+            (self.train_button, self.pause_button, self.stop_button),
+            (self.preview_button, None, self.predict_button),
+        )
+        for row, buttons in enumerate(rows):
+            for column, each in enumerate(buttons):
+                if each is not None:
+                    grid.addWidget(each, row, column)
+        return grid
 
     def _connect(self) -> None:
         self.image.chosen.connect(self._suggest_run)
@@ -202,6 +203,7 @@ class TrainWidget(DockedWidget):
         job.reported.connect(self._on_event)
         job.failed.connect(self._on_failed)
         job.died.connect(self._on_died)
+        self.pause_button.follow(job)
         job.ended.connect(self._on_ended)
         self._update_buttons()
         self.session.start(job)

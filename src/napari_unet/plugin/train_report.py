@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_unet.events import (
     Event,
+    Paused,
     StepDone,
     TrainingFinished,
     TrainingStarted,
@@ -57,6 +58,8 @@ class TrainReport(QWidget):
             if not self._ending:
                 text = f"step {event.step}{self._best}"
                 self.progress.show_share(event.progress, event.remaining, text)
+        elif isinstance(event, Paused):
+            self.progress.say(f"Paused after step {event.step}.")
         elif isinstance(event, Validated) and math.isfinite(event.score):
             self.plot.add_score(event.step, event.score)
             if event.best:

@@ -133,6 +133,11 @@ class WorkerClient(QObject):
         elif self._job is not None:
             self._write({"do": "stop"})
 
+    def tell(self, order: dict[str, Any]) -> None:
+        """Say something to the job at work, such as to pause; see the worker."""
+        if self._job is not None and self._request is None:
+            self._write(order)
+
     def shutdown(self, *, wait: bool = False) -> None:
         """End the process: it stops its job in good order, or is ended if it does not.
 

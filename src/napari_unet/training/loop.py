@@ -8,42 +8,33 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import torch
-
+from napari_unet.control import Control
 from napari_unet.data.masks.scale import Scale
 from napari_unet.errors import ConfigError, TrainingError
 from napari_unet.events import (
     CheckpointSaved,
     Event,
+    Paused,
+    Resumed,
     StepDone,
     TrainingStarted,
     Validated,
 )
 from napari_unet.model import Model
-from napari_unet.networks import build_network
-from napari_unet.networks.blocks import crop_centre
 from napari_unet.networks.compute import (
-    channels_last,
-    choose_device,
-    choose_dtype,
     dtype_name,
     reuse_memory,
 )
-from napari_unet.networks.encoders import EncoderUNet, freeze, load_published
 from napari_unet.training.budget import Budget
-from napari_unet.training.checkpoint import pack, unpack
 from napari_unet.training.dataset import Dataset, step_seed
-from napari_unet.training.losses import choose_loss
+from napari_unet.training.learner import Learner, NotFiniteError
 from napari_unet.training.optimisers import (
     PLATEAU,
-    make_optimizer,
-    rate_factor,
-    running_average,
 )
 from napari_unet.training.record import describe_run, finished, judged
 from napari_unet.training.run import Progress, RunFolder, versions
 from napari_unet.training.thumbnail import write_thumbnail
-from napari_unet.training.transfer import describe_transfer, start_from
+from napari_unet.training.transfer import describe_transfer
 from napari_unet.training.validation import score_held_out
 
 if TYPE_CHECKING:
@@ -78,6 +69,8 @@ class Trainer:
         Whether a run in the folder may be replaced.
     should_stop : callable
         Asked after every step.
+    control : Control, optional
+        Steers it from another thread.
     """
 
     def __init__(
@@ -90,15 +83,15 @@ class Trainer:
         resume: bool = False,
         overwrite: bool = False,
         should_stop: Callable[[], bool] = lambda: False,
+        control: Control | None = None,
     ) -> None:
         self.run = RunFolder(run) if run else None
         if self.run and not resume and not overwrite:
             self.run.check_free()
         self.pairs = [*pairs, *held_out]
         self.should_stop = should_stop
+        self.control = control or Control()
         reuse_memory()
-        self.device = choose_device(config)
-        self.dtype = choose_dtype(config, self.device)
         self.data = Dataset(pairs, config, held_out)
         self.config = config = self.data.config
         self.network_config = self.data.network
@@ -107,7 +100,7 @@ class Trainer:
         self.best: Model | None = None
         self.transfer: dict[str, Any] | None = None
         self._check_judged()
-        self._build()
+        self.learner = Learner(config, self.network_config)
         if self.run and resume:
             self._resume(self.run)
         else:
@@ -121,17 +114,6 @@ class Trainer:
                 f"{self.config.patience}, but nothing is held out to tell progress by: "
                 "hold out more (the option validation), or take cosine and no patience."
             )
-
-    def _build(self) -> None:
-        config = self.config
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            network = build_network(self.network_config)
-        self.network = network.to(self.device)
-        channels_last(self.network, self.network_config.dims)
-        self.average = running_average(self.network, config.averaging)
-        self.optimizer = make_optimizer(config, self.network)
-        self.loss = choose_loss(config)
 
     # -- the loop ------------------------------------------------------------------
 
@@ -148,7 +130,10 @@ class Trainer:
         checkpointed = time.monotonic()
         reason = ""
         try:
-            while not (reason := self._reason_to_end()):
+            while True:
+                yield from self._heed()
+                if reason := self._reason_to_end():
+                    break
                 yield self._step()
                 if self._validation_due():
                     yield from self._validate()
@@ -158,7 +143,7 @@ class Trainer:
                     checkpointed = time.monotonic()
         except KeyboardInterrupt:
             reason = "stopped"
-        except _NotFiniteError as error:
+        except NotFiniteError as error:
             if self.best is None:
                 raise TrainingError(f"{error} There is no model yet.") from None
             yield self._finish("not finite", str(error))
@@ -172,9 +157,26 @@ class Trainer:
             yield self._checkpoint(self.run)
         yield self._finish(reason)
 
+    def _heed(self) -> Iterator[Event]:
+        """Do what we were told since the last step."""
+        if self.control.paused:
+            yield from self._pause()
+
+    def _pause(self) -> Iterator[Event]:
+        """Wait without computing; the clock stands still, and a kill loses nothing."""
+        spent = self.budget.elapsed()
+        if self.run and self.progress.step:
+            yield self._checkpoint(self.run)
+        yield Paused(self.progress.step)
+        while self.control.paused:
+            self.control.wait(self.control.view)
+        self.budget.start(spent)
+        if not self.control():
+            yield Resumed(self.progress.step)
+
     def _reason_to_end(self) -> str:
         patience = self.config.patience
-        if self.should_stop():
+        if self.should_stop() or self.control():
             return "stopped"
         if patience is not None and self.progress.stale >= patience:
             return "no progress"
@@ -186,57 +188,15 @@ class Trainer:
         return self.budget.share(self.progress.step)
 
     def _step(self) -> StepDone:
-        rate = self._set_learning_rate()
         step = self.progress.step + 1
-        batch = self.data.batch(step)
-        loss = self._forward(step, batch)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        slope = torch.nn.utils.clip_grad_norm_(
-            self.network.parameters(), self.config.clip or math.inf
+        seed = step_seed(self.config.seed, step)
+        loss, rate = self.learner.step(
+            self.data.batch(step), step, seed, self._share_done(), self.progress.cuts
         )
-        value = loss.item()
-        if not math.isfinite(value + slope.item()):
-            what = "gradient of the loss" if math.isfinite(value) else "loss"
-            raise _NotFiniteError(
-                f"The {what} became {value + slope.item()} in step {step} and the "
-                "training stopped. A lower learning_rate or precision fp32 may help; "
-                "look for extreme pixel values in the image."
-            )
-        self.optimizer.step()
-        self.average.update_parameters(self.network)
         self.progress.step = step
         share, elapsed = self._share_done(), self.budget.elapsed()
         remaining = max(0.0, elapsed / share - elapsed) if share else 0.0
-        return StepDone(step, value, rate, min(share, 1.0), elapsed, remaining)
-
-    def _set_learning_rate(self) -> float:
-        config = self.config
-        assert config.learning_rate is not None
-        rate = config.learning_rate * rate_factor(
-            config.schedule, self._share_done(), self.progress.cuts
-        )
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        return rate
-
-    def _forward(self, step: int, batch: Any) -> torch.Tensor:
-        config = self.config
-        self.network.train()
-        if config.freeze:
-            freeze(self.network, self._share_done() < config.freeze)
-        images, labels, weights = (each.to(self.device) for each in batch)
-        half = self.dtype == torch.bfloat16
-        # Some encoders draw random numbers even without dropout.
-        with torch.random.fork_rng():
-            torch.manual_seed(step_seed(config.seed, step))
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-                output = self.network(images)
-        heads = output if isinstance(output, list) else [output]  # deep supervision
-        size = heads[0].shape[2:]  # smaller than the patch where the network crops
-        labels, weights = crop_centre(labels, size), crop_centre(weights, size)
-        losses = [self.loss(logits.float(), labels, weights) for logits in heads]
-        return torch.stack(losses).mean()
+        return StepDone(step, loss, rate, min(share, 1.0), elapsed, remaining)
 
     # -- judging and keeping -------------------------------------------------------
 
@@ -258,7 +218,7 @@ class Trainer:
             self._keep_best()
             return
         loss, scores = score_held_out(
-            self.average.module, self.network_config, self.config, self.data
+            self.learner.average, self.network_config, self.config, self.data
         )
         before = scores.score if progress.smoothed is None else progress.smoothed
         progress.smoothed = before + _SMOOTHING * (scores.score - before)
@@ -272,7 +232,7 @@ class Trainer:
 
     def _keep_best(self) -> None:
         self.progress.best_step = self.progress.step
-        network = copy.deepcopy(self.average.module).cpu().eval()
+        network = copy.deepcopy(self.learner.average).cpu().eval()
         target = self.data.target
         self.best = Model(
             network,
@@ -305,27 +265,15 @@ class Trainer:
         return dict(image.pixel_size) if alike else {}
 
     def _checkpoint(self, run: RunFolder) -> CheckpointSaved:
-        tensors = pack(self.network, self.average, self.optimizer)
-        run.save_last(replace(self.progress, elapsed=self.budget.elapsed()), tensors)
+        progress = replace(self.progress, elapsed=self.budget.elapsed())
+        run.save_last(progress, self.learner.pack())
         return CheckpointSaved(self.progress.step, str(run.last))
 
     def _start(self, *, overwrite: bool) -> None:
-        self._take_weights()
+        self.transfer = self.learner.take_weights()
         if self.run:
             record = describe_run(self.data, self.network_config, self.pairs)
             self.run.create({**record, "init": self.transfer}, overwrite=overwrite)
-
-    def _take_weights(self) -> None:
-        """Start from a saved model, if one was named, or from published weights."""
-        if self.config.init:
-            self.transfer = start_from(
-                self.network, self.network_config, self.config.init
-            )
-        elif self.config.pretrained and isinstance(self.network, EncoderUNet):
-            load_published(self.network)
-        else:
-            return
-        self.average.module.load_state_dict(self.network.state_dict())
 
     def _resume(self, run: RunFolder) -> None:
         recorded = run.config()
@@ -337,12 +285,12 @@ class Trainer:
         run.reopen(self.config.to_dict())
         last = run.load_last()
         if last is None:
-            self._take_weights()
+            self.transfer = self.learner.take_weights()
             run.rewind_log(0)
             return
         self.progress, tensors = last
         self.transfer = recorded.get("init")
-        unpack(tensors, self.network, self.average, self.optimizer)
+        self.learner.unpack(tensors)
         if run.model.exists():
             self.best = Model.load(run.model)
             self._trust_newer(self.best)
@@ -364,8 +312,8 @@ class Trainer:
     def _start_event(self) -> TrainingStarted:
         return TrainingStarted(
             str(self.run.path) if self.run else None,
-            self.device.type,
-            dtype_name(self.dtype),
+            self.learner.device.type,
+            dtype_name(self.learner.dtype),
             self.progress.step,
             list(self.data.target.values),
             self.data.target.describe(self.data.counts),
@@ -381,7 +329,3 @@ class Trainer:
             splits = self.data.splits
             write_thumbnail(self.run.path, self.best, images, splits, self.config)
         return finished(self.run, self.progress, reason, why, kept=kept)
-
-
-class _NotFiniteError(Exception):
-    """The loss is no number any more."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
+    from napari_unet.control import Control
     from napari_unet.events import Event
     from napari_unet.model import Model
     from napari_unet.training.dataset import Pair
@@ -208,6 +209,7 @@ def train_events(
     resume: bool = False,
     overwrite: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
+    control: Control | None = None,
 ) -> Iterator[Event]:
     """Train and yield the events; parameters and errors are those of `train`.
 
@@ -219,10 +221,14 @@ def train_events(
         Others to judge by, instead of holding out a part of `pairs`.
     should_stop : callable
         Asked after every step; when true the training ends and its best model is kept.
+    control : Control, optional
+        Pauses, resumes and stops it from another thread, says what to predict while it
+        learns, and hands over sections that were annotated anew.
 
     Yields
     ------
-    TrainingStarted, StepDone, Validated, CheckpointSaved, TrainingFinished
+    TrainingStarted, StepDone, Validated, CheckpointSaved, Paused, Resumed,
+    TrainingFinished
     """
     yield from Trainer(
         pairs,
@@ -232,6 +238,7 @@ def train_events(
         resume=resume,
         overwrite=overwrite,
         should_stop=should_stop,
+        control=control,
     ).events()
 
 

@@ -8,13 +8,20 @@ events of `napari_unet.events` to standard output, one JSON object a line each::
     {"do": "predict", "model": PATH, "image": PATH, "results": {"labels": PATH}, ...}
     {"do": "look", "model": PATH, "image": PATH, "tiles": [...], "folder": PATH, ...}
     {"do": "unsure", "uncertainty": [PATH, ...], "axes": "ZYX", "n": 10, ...}
+
+A request is answered by events, then by `Ready`. To the job at work can be said::
+
     {"do": "stop"}
+    {"do": "pause"}
+    {"do": "resume"}
+    {"do": "view", "view": {"bounds": [[0, 1], [0, 512], [0, 512]], ...}}
+    {"do": "labels", "sections": [4], "path": PATH, "pair": 0}
 
-A request is answered by events, then by `Ready`. The end of standard input, which comes
-also when the process at its other end dies, stops the job at hand and ends the process.
-With ``--light`` the process starts without torch, for work that does without it, and
-with ``--impolite`` at the usual priority.
+The end of standard input, which comes also when the process at its other end dies,
+stops the job at hand and ends the process. With ``--light`` it starts without torch,
+for work that does without it, and with ``--impolite`` at the usual priority.
 
-Each kind of job is a function of the request and of what tells whether to stop, and
-yields events; `napari_unet.worker.serve` lists them.
+Each kind of job is a function of the request and of the `Control` that steers it, and
+yields events; `napari_unet.worker.serve` lists them. Called, a `Control` tells whether
+to stop, which is all that most jobs ask it.
 """

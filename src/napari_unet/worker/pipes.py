@@ -8,17 +8,20 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Any, TextIO
 
+from napari_unet.control import Control, NewLabels, View
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from napari_unet.events import Event
 
     Request = dict[str, Any]
-    Stop = Callable[[], bool]
+    Order = Callable[[Control], None]
+    Stop = Callable[[], bool]  # a `Control` is one
 
 
 class Inbox:
-    """Requests in the order they came, each with the switch that stops it.
+    """Requests in the order they came, each with what steers it.
 
     Parameters
     ----------
@@ -28,26 +31,51 @@ class Inbox:
 
     def __init__(self, lines: Iterable[str]) -> None:
         self._lines = lines
-        self._jobs: queue.SimpleQueue[tuple[Request, threading.Event] | None]
+        self._jobs: queue.SimpleQueue[tuple[Request, Control] | None]
         self._jobs = queue.SimpleQueue()
-        self._newest = threading.Event()
+        self._newest = Control()
         threading.Thread(target=self._read, name="requests", daemon=True).start()
 
-    def __iter__(self) -> Iterator[tuple[Request, Stop]]:
+    def __iter__(self) -> Iterator[tuple[Request, Control]]:
         while (job := self._jobs.get()) is not None:
-            request, stop = job
-            yield request, stop.is_set
+            yield job
 
     def _read(self) -> None:
         for line in filter(str.strip, self._lines):
             request = _parse(line)
-            if request["do"] == "stop":
-                self._newest.set()
-            else:
-                self._newest = threading.Event()
-                self._jobs.put((request, self._newest))
-        self._newest.set()
+            if order := request.get("order"):
+                order(self._newest)
+                continue
+            control = Control()
+            if "wrong" not in request:
+                self._newest = control
+            self._jobs.put((request, control))
+        self._newest.stop()
         self._jobs.put(None)
+
+
+def _look(request: Request) -> Order:
+    view = request["view"]
+    if view is not None:
+        bounds = tuple((int(first), int(last)) for first, last in view["bounds"])
+        view = View(**{**view, "bounds": bounds})
+    return lambda control: control.look(view)
+
+
+def _annotate(request: Request) -> Order:
+    sections, path = tuple(map(int, request["sections"])), str(request["path"])
+    labels = NewLabels(sections, path, int(request.get("pair", 0)))
+    return lambda control: control.annotate(labels)
+
+
+_ORDERS: dict[str, Callable[[Request], Order]] = {
+    "stop": lambda _: Control.stop,
+    "pause": lambda _: Control.pause,
+    "resume": lambda _: Control.resume,
+    "view": _look,
+    "labels": _annotate,
+}
+"""What is said to the job at work, instead of being one."""
 
 
 class Outbox:
@@ -81,6 +109,8 @@ def take_pipes() -> tuple[TextIO, TextIO]:
 def _parse(line: str) -> Request:
     try:
         request = json.loads(line)
-        return {**request, "do": str(request["do"])}
+        kind = str(request["do"])
+        order = {"order": _ORDERS[kind](request)} if kind in _ORDERS else {}
+        return {**request, "do": kind, **order}
     except (ValueError, TypeError, KeyError):
         return {"do": "", "wrong": f"This is not a request: {line.strip()[:200]}"}

@@ -18,9 +18,10 @@ from napari_unet.worker.unsure import unsure
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from napari_unet.worker.pipes import Request, Stop
+    from napari_unet.control import Control
+    from napari_unet.worker.pipes import Request
 
-    Job = Callable[[Request, Stop], Iterator[Event]]
+    Job = Callable[[Request, Control], Iterator[Event]]
 
 JOBS: dict[str, Job] = {
     "train": train,
@@ -37,11 +38,11 @@ _NICENESS = 10  # keeps the viewer fluid: 99 % of its frames within 32 instead o
 def serve(inbox: Inbox, outbox: Outbox) -> None:
     """Answer requests until there are no more."""
     outbox.send(Ready())
-    for request, stop in inbox:
+    for request, control in inbox:
         try:
             if request["do"] not in JOBS:
                 raise UNetError(request.get("wrong", f"{request['do']!r} is unknown."))
-            for event in JOBS[request["do"]](request, stop):
+            for event in JOBS[request["do"]](request, control):
                 outbox.send(event)
         except UNetError as error:
             outbox.send(Failed(str(error), type(error).__name__))

@@ -13,10 +13,11 @@ from napari_unet.worker.pixels import pair_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari_unet.worker.pipes import Request, Stop
+    from napari_unet.control import Control
+    from napari_unet.worker.pipes import Request
 
 
-def train(request: Request, stop: Stop) -> Iterator[Event]:
+def train(request: Request, control: Control) -> Iterator[Event]:
     """Train on the pixels that a request names; yields the events of the training."""
     from napari_unet.training import train_events
     from napari_unet.training.train import training_config
@@ -24,11 +25,11 @@ def train(request: Request, stop: Stop) -> Iterator[Event]:
     run, resume = Path(request["run"]), request.get("resume", False)
     config = training_config(request.get("options", {}), run if resume else None)
     yield from train_events(
-        [pair_of(request)], config, run=run, should_stop=stop, resume=resume
+        [pair_of(request)], config, run=run, control=control, resume=resume
     )
 
 
-def preview(request: Request, stop: Stop) -> Iterator[Event]:
+def preview(request: Request, control: Control) -> Iterator[Event]:
     """Draw training patches into .npy files beside the pixels."""
     from napari_unet.training import preview_patches
 
