@@ -19,7 +19,9 @@ from napari_unet.config import (
     PredictionConfig,
     TrainingConfig,
     options,
+    read_names,
     seconds,
+    write_names,
 )
 from napari_unet.errors import ConfigError
 
@@ -228,3 +230,29 @@ def test_each_group_begins_with_an_option() -> None:
     configs = (TrainingConfig, PredictionConfig, OutputConfig)
     names = {each.name for config in configs for each in options(config)}
     assert set(GROUPS) <= names
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("0=background,255=nucleus", {0: "background", 255: "nucleus"}),
+        (" 1 = a, b = c , -2=d", {1: "a, b = c", -2: "d"}),
+        ("", {}),
+        (None, {}),
+    ],
+)
+def test_names_of_classes(given: str | None, expected: dict[int, str]) -> None:
+    assert read_names(given) == expected
+    assert read_names(write_names(expected)) == expected
+
+
+@pytest.mark.parametrize("given", ["nucleus", "1=", "=a", "1=a,1=b", "1=a,2=a"])
+def test_names_of_classes_are_one_for_each_value(given: str) -> None:
+    with pytest.raises(ConfigError, match=r"class_names is .* must be mask values"):
+        TrainingConfig(class_names=given)
+
+
+def test_what_has_no_classes_of_its_own_takes_no_names() -> None:
+    for other in ({"objects": "border"}, {"task": "regression"}):
+        with pytest.raises(ConfigError, match="no classes to name"):
+            TrainingConfig(class_names="0=a", **other)

@@ -9,6 +9,7 @@ from PIL import Image
 
 from napari_unet.data import IGNORE, Stack, open_stack
 from napari_unet.data.masks.annotations import (
+    are_strokes,
     as_mask,
     distance_stack,
     read_annotations,
@@ -164,6 +165,28 @@ def test_few_numbered_objects_are_remarked_on() -> None:
     assert remark_on_objects([Stack(np.minimum(ids, 6), "ZYX")], few) == ""
     ids[1, 8, 8] = 1  # in two pieces
     assert remark_on_objects([Stack(ids, "ZYX")], classes) == ""
+
+
+def test_names_that_are_given_count_more_than_those_of_the_list(tmp_path: Path) -> None:
+    (tmp_path / "classes.yaml").write_text("0: background\n255: nucleus\n")
+    given = replace(mask([0, 255]), source=tmp_path / "a.tif")
+    found = read_annotations([given], names={255: "cell", 7: "none"})
+    assert found.classes.names == ("background", "cell")
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ({0: 95, 1: 2, 2: 3}, True),
+        ({0: 94, 1: 3, 2: 3}, False),  # more than few per cent
+        ({0: 99, 1: 1}, False),  # a rare class, and the rest
+        ({0: 1000, **dict.fromkeys(range(1, 9), 1)}, False),  # numbers of objects
+        ({1: 50, 2: 50}, False),
+        ({}, False),
+    ],
+)
+def test_strokes_are_told_from_masks(counts: dict[int, int], expected: bool) -> None:
+    assert are_strokes(counts) is expected
 
 
 def test_objects_become_foreground() -> None:

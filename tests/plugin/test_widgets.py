@@ -468,7 +468,7 @@ def test_classes_follow_the_brush_and_the_meaning_of_zero(
     labels = viewer.add_labels(np.repeat([[0, 1]], 8, axis=0).astype(np.uint8))
     train = open_widget(viewer, "Train")
     qtbot.waitUntil(lambda: train.classes.values == (0, 1), timeout=WAIT)
-    assert train.classes.text() == "0 class 0 50.0%\n1 class 1 50.0%"
+    assert train.classes.text() == "0 class 0 50.0 %\n1 class 1 50.0 %"
     labels.paint((0, 0), 2)
     qtbot.waitUntil(lambda: train.classes.values == (0, 1, 2), timeout=WAIT)
     train.zero.setCurrentIndex(1)

@@ -246,6 +246,14 @@ def test_longer_training_goes_on_from_the_end(
     assert model.history["step"] <= STEPS + 2
 
 
+def test_classes_can_be_named_on_resuming(unbroken: Unbroken, tmp_path: Path) -> None:
+    shutil.copytree(unbroken.run, tmp_path / "run")
+    seen: list[Any] = []
+    how = {"resume": True, "steps": STEPS + 1, "class_names": "1=cell"}
+    unbroken.train(tmp_path / "run", **how, on_event=seen.append)
+    assert any(line.startswith("1 → class 1, cell") for line in seen[0].mapping)
+
+
 def test_time_given_on_resuming_counts(unbroken: Unbroken, tmp_path: Path) -> None:
     """A run of so many steps can go on by the clock."""
     shutil.copytree(unbroken.run, tmp_path / "run")

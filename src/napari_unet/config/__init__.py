@@ -8,7 +8,13 @@ from napari_unet.config.network import NETWORKS, ComputeConfig, NetworkConfig
 from napari_unet.config.options import GROUPS, Config, Option, option, options
 from napari_unet.config.prediction import ObjectConfig, OutputConfig, PredictionConfig
 from napari_unet.config.training import TrainingConfig
-from napari_unet.config.values import number_of_bytes, seconds, whole_numbers
+from napari_unet.config.values import (
+    number_of_bytes,
+    read_names,
+    seconds,
+    whole_numbers,
+    write_names,
+)
 
 __all__ = [
     "GROUPS",
@@ -24,6 +30,8 @@ __all__ = [
     "number_of_bytes",
     "option",
     "options",
+    "read_names",
     "seconds",
     "whole_numbers",
+    "write_names",
 ]

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from napari_unet.config.network import NETWORKS, ComputeConfig, NetworkConfig
 from napari_unet.config.options import option, own, same
-from napari_unet.config.values import seconds
+from napari_unet.config.values import read_names, seconds
 from napari_unet.errors import ConfigError
 from napari_unet.presets import AUGMENTATIONS, PRESETS
 
@@ -58,6 +58,11 @@ class TrainingConfig(ComputeConfig):
     )
     zero_is_unlabelled: bool = option(
         False, "Whether mask value 0 means not annotated (scribbles)."
+    )
+    class_names: str | None = option(
+        None,
+        "Names of the classes by mask value, such as 0=background,255=nucleus; by "
+        "default those of a classes.yaml beside the masks.",
     )
     objects: str = option(
         "no",
@@ -286,6 +291,7 @@ class TrainingConfig(ComputeConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         seconds(self.budget)
+        read_names(self.class_names)
         if self.steps and self.epochs:
             raise ConfigError(
                 f"steps is {self.steps} and epochs is {self.epochs}, but only one of "
@@ -301,6 +307,11 @@ class TrainingConfig(ComputeConfig):
                 f"objects is {self.objects} and the task {self.task}, which do not go "
                 "together: distance is for regression, foreground and border for "
                 "classes."
+            )
+        if self.class_names and (self.regresses or self.objects != "no"):
+            raise ConfigError(
+                f"class_names is {self.class_names!r}, but with task {self.task} and "
+                f"objects {self.objects} there are no classes to name: leave it out."
             )
         if self.regresses and (self.class_balance or self.border_weight):
             raise ConfigError(

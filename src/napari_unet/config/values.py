@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari_unet.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def whole_numbers(given: Any, name: str) -> tuple[int, ...]:
@@ -83,3 +86,30 @@ def number_of_bytes(memory: str) -> int:
             f"memory is {memory!r}, but it must be at least 1MB, such as 2GB or 500MB."
         )
     return size
+
+
+def read_names(names: str | None) -> dict[int, str]:
+    """Read names of classes such as ``"0=background, 255=nucleus"`` by mask value.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, or a value or a name comes twice.
+    """
+    found: dict[int, str] = {}
+    parts = re.split(r",\s*(?=-?\d+\s*=)", names or "")  # a name may hold a comma
+    for part in filter(str.strip, parts):
+        value, _, name = (each.strip() for each in part.partition("="))
+        whole = re.fullmatch(r"-?\d+", value)
+        if not (whole and name) or int(value) in found or name in found.values():
+            raise ConfigError(
+                f"class_names is {names!r}, but it must be mask values, each with a "
+                "name of its own, such as 0=background,255=nucleus."
+            )
+        found[int(value)] = name
+    return found
+
+
+def write_names(names: Mapping[int, str]) -> str | None:
+    """Write what `read_names` reads; None where there are no names."""
+    return ",".join(f"{value}={name}" for value, name in names.items()) or None

@@ -8,6 +8,8 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari.components import ViewerModel
     from napari.layers import Layer
 
@@ -29,12 +31,21 @@ PREVIEW_KEY = "napari-unet preview"
 class LayerChoice(QComboBox):
     """The layers of one type; takes the only one, or the newest given one, by itself.
 
+    Training patches are not among them.
+
     Parameters
     ----------
     viewer : napari.components.ViewerModel
     kind : type of layer
     empty : str
         Shown while there is none, to say what is missing.
+
+    Attributes
+    ----------
+    rank : callable
+        Tells how well a layer suits, where one is chosen by itself: the largest wins.
+    by_hand : bool
+        Whether the user chose the layer.
     """
 
     chosen = Signal()
@@ -45,6 +56,8 @@ class LayerChoice(QComboBox):
         self._viewer = viewer
         self._kinds: tuple[type[Layer], ...] = (kind,)
         self._layers: list[Any] = []
+        self.rank: Callable[[Any], Any] = lambda layer: 0
+        self.by_hand = False
         self.setPlaceholderText(empty)
         self.setMinimumContentsLength(12)
         self.setSizeAdjustPolicy(
@@ -60,6 +73,11 @@ class LayerChoice(QComboBox):
         index = self.currentIndex()
         return self._layers[index] if 0 <= index < len(self._layers) else None
 
+    @property
+    def given(self) -> list[Any]:
+        """The layers to choose from that are not results of ours."""
+        return [each for each in self._layers if MODEL_KEY not in each.metadata]
+
     def offer(self, *kinds: type[Layer]) -> None:
         """List layers of other types from now on."""
         self._kinds = kinds
@@ -69,16 +87,26 @@ class LayerChoice(QComboBox):
         """Choose a layer of the list."""
         self.setCurrentIndex(self._layers.index(layer))
 
+    def suggest(self) -> None:
+        """Choose the layer that suits best, instead of the one chosen so far."""
+        self.setCurrentIndex(self._suggest(self._layers))
+        self.by_hand = False
+
     def refresh(self) -> None:
         """List the layers anew; what is chosen stays so while it exists."""
         before = self.layer
-        found = [each for each in self._viewer.layers if isinstance(each, self._kinds)]
+        found = [
+            each
+            for each in self._viewer.layers
+            if isinstance(each, self._kinds) and PREVIEW_KEY not in each.metadata
+        ]
         came = [each for each in found if each not in self._layers]
         self._updating = True
         self.clear()
         self._layers = found
         self.addItems([each.name for each in found])
         if before not in found:
+            self.by_hand = False
             self.setCurrentIndex(self._suggest(came or found))
         else:
             self.setCurrentIndex(found.index(before))
@@ -87,11 +115,12 @@ class LayerChoice(QComboBox):
             self.chosen.emit()
 
     def _suggest(self, layers: list[Any]) -> int:
-        """Take the newest layer that is not itself a result of ours."""
-        ours = {MODEL_KEY, PREVIEW_KEY}
-        given = [each for each in layers if not ours & each.metadata.keys()]
-        return self._layers.index((given or layers)[-1]) if layers else -1
+        """Take the newest of the best suited, none of which is a result of ours."""
+        given = [each for each in self.given if each in layers]
+        best = max(reversed(given or layers), key=self.rank, default=None)
+        return -1 if best is None else self._layers.index(best)
 
     def _on_index(self) -> None:
         if not self._updating:
+            self.by_hand = True
             self.chosen.emit()

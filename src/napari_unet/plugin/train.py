@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from napari_unet.plugin.pixel_job import PixelJob
 
-_SHOWN_ELSEWHERE = {"budget", "zero_is_unlabelled"}
+_SHOWN_ELSEWHERE = {"budget", "zero_is_unlabelled", "class_names"}
 _USUAL = {o.name: o.usual for o in options(TrainingConfig) if o.usual is not None}
 
 
@@ -222,7 +222,7 @@ class TrainWidget(DockedWidget):
         return {
             **self.advanced.values(),
             "budget": self.budget.text(),
-            "zero_is_unlabelled": self.zero.currentData(),
+            **self.data.values(),
         }
 
     def _on_preview(self) -> None:

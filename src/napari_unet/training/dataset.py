@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from skimage.measure import block_reduce
 
+from napari_unet.config import read_names
 from napari_unet.data.fingerprint import fingerprint
 from napari_unet.data.masks.annotations import (
     as_mask,
@@ -308,7 +309,11 @@ def _find_target(
     if config.regresses:
         return labels, find_scale(*labels, **how), {}
     found = read_annotations(
-        labels, objects=config.objects, border_width=config.border_width, **how
+        labels,
+        objects=config.objects,
+        border_width=config.border_width,
+        names=read_names(config.class_names),
+        **how,
     )
     return found.masks, found.classes, found.counts
 

@@ -35,6 +35,7 @@ _MAY_CHANGE = {
     "checkpoint_every",
     "device",
     "precision",
+    "class_names",
 }
 
 

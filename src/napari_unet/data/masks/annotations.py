@@ -20,7 +20,7 @@ from napari_unet.data.masks.targets import distance_to_border, with_border
 from napari_unet.errors import MaskError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -32,6 +32,9 @@ ROLES = {0: "background", 1: "foreground", 2: "border"}
 
 MANY = 8
 """Classes from which on they may be numbers of objects."""
+
+STROKES = 0.05
+"""Share of the pixels up to which a few values besides 0 are strokes of a brush."""
 
 COLOUR = 1 << 24
 """Added to 0xRRGGBB, so that no colour is taken for a grey value."""
@@ -62,6 +65,7 @@ def read_annotations(
     zero_is_unlabelled: bool = False,
     objects: str = "no",
     border_width: int = 2,
+    names: Mapping[int, str] | None = None,
 ) -> Annotations:
     """Find out what masks mean.
 
@@ -79,18 +83,24 @@ def read_annotations(
         a class of its own (2) along the edge of each.
     border_width : int
         Width of that class in pixels.
+    names : mapping of int to str, optional
+        Names of the values, which count more than the file's; what objects become has
+        names of its own.
 
     Raises
     ------
     MaskError
         If they are no masks, or a ``classes.yaml`` cannot be used.
     """
-    names, also_ignored = read_class_files(masks)
+    listed, also_ignored = read_class_files(masks)
     ignored = {*ignore, *also_ignored}
     plain = [as_mask(each) for each in masks]
     if objects == "no":
         classes, counts = find_classes(
-            *plain, ignore=ignored, zero_is_unlabelled=zero_is_unlabelled, names=names
+            *plain,
+            ignore=ignored,
+            zero_is_unlabelled=zero_is_unlabelled,
+            names={**listed, **(names or {})},
         )
         return Annotations(plain, classes, counts)
     if zero_is_unlabelled:
@@ -122,6 +132,17 @@ def remark_on_objects(masks: Sequence[Stack], classes: Classes) -> str:
         "they numbered objects. They are learnt as classes; if they are numbers, say "
         'what the objects become (--objects border, objects="border"; or foreground).'
     )
+
+
+def are_strokes(counts: Mapping[int, int]) -> bool:
+    """Tell from the pixels of each value whether 0 is clearly what is not annotated.
+
+    It is where a few values cover few per cent. One value alone says nothing: a class
+    may be rare, and 0 the other one.
+    """
+    drawn = [count for value, count in counts.items() if value]
+    few = 2 <= len(drawn) < MANY
+    return few and sum(drawn) <= STROKES * sum(counts.values())
 
 
 def _in_one_piece(stack: Stack, classes: Classes) -> bool:
