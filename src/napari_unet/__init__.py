@@ -20,7 +20,13 @@ if TYPE_CHECKING:
         TrainingError,
         UNetError,
     )
-    from napari_unet.evaluation import evaluate, evaluate_objects, evaluate_regression
+    from napari_unet.evaluation import (
+        error_map,
+        evaluate,
+        evaluate_objects,
+        evaluate_regression,
+        write_report,
+    )
     from napari_unet.model import Model
     from napari_unet.networks import list_networks as networks
     from napari_unet.prediction import (
@@ -50,6 +56,7 @@ __all__ = [
     "UNetError",
     "__version__",
     "as_stack",
+    "error_map",
     "evaluate",
     "evaluate_objects",
     "evaluate_regression",
@@ -66,6 +73,7 @@ __all__ = [
     "preview_patches",
     "synthetic_em",
     "train",
+    "write_report",
     "write_stack",
     "write_table",
 ]
@@ -81,6 +89,7 @@ _MODULES = {
     "TrainingError": "errors",
     "UNetError": "errors",
     "as_stack": "data",
+    "error_map": "evaluation",
     "evaluate": "evaluation",
     "evaluate_objects": "evaluation",
     "evaluate_regression": "evaluation",
@@ -96,6 +105,7 @@ _MODULES = {
     "preview_patches": "training",
     "synthetic_em": "data",
     "train": "training",
+    "write_report": "evaluation",
     "write_stack": "data",
     "write_table": "prediction.table",
 }

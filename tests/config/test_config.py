@@ -13,6 +13,7 @@ from napari_unet.config import (
     GROUPS,
     ComputeConfig,
     Config,
+    EvaluationConfig,
     NetworkConfig,
     Option,
     OutputConfig,
@@ -227,7 +228,7 @@ def test_random_weights_are_not_frozen() -> None:
 
 
 def test_each_group_begins_with_an_option() -> None:
-    configs = (TrainingConfig, PredictionConfig, OutputConfig)
+    configs = (TrainingConfig, PredictionConfig, OutputConfig, EvaluationConfig)
     names = {each.name for config in configs for each in options(config)}
     assert set(GROUPS) <= names
 

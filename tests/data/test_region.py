@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_unet.data import Stack
-from napari_unet.data.region import Region, find_region
+from napari_unet.data.region import Region, crop, find_region
 from napari_unet.errors import ConfigError
 
 STACK = Stack(np.zeros((3, 4, 50, 60, 2), np.uint8), "TZYXC", name="cells")
@@ -47,3 +47,14 @@ def test_rows_and_columns_come_last_whatever_the_file_says() -> None:
 def test_region_is_refused(given: Any, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         find_region(STACK, given)
+
+
+def test_a_crop_reads_only_its_part():
+    pixels = np.arange(3 * 2 * 4 * 5).reshape(3, 2, 4, 5)
+    stack = Stack(pixels, "ZCYX", {"X": 2.0}, name="whole")
+    part = crop(stack, Region("ZYX", ((1, 3), (2, 4), (0, 3))))
+    assert (part.shape, part.name, part.pixel_size) == ((2, 2, 2, 3), "whole", {"X": 2})
+    np.testing.assert_array_equal(np.asarray(part), pixels[1:3, :, 2:4, :3])
+    np.testing.assert_array_equal(part.section(1), pixels[2, :, 2:4, :3])
+    window = part.section(0, slice(1, 2), slice(0, 2))
+    np.testing.assert_array_equal(window, pixels[1, :, 3:4, :2])

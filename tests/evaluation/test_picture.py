@@ -66,7 +66,7 @@ def test_not_annotated_is_shown_and_no_error(tmp_path):
     path = comparison_picture(tmp_path / "a.png", GREY, truth, TRUTH, ignore=7)
     assert count(read(path), picture.NOT_ANNOTATED) > 10_000
     errors, _ = picture._paint_errors(
-        picture._stretch(GREY), truth, TRUTH, np.zeros(truth.shape, bool), {0: "0"}
+        picture.stretch(GREY), truth, TRUTH, np.zeros(truth.shape, bool), {0: "0"}
     )
     assert (np.ptp(errors, axis=-1) == 0).all()
 

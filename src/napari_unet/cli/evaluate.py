@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.cli import flags, inputs
 from napari_unet.cli.answers import say, write
+from napari_unet.config import EvaluationConfig
 
 if TYPE_CHECKING:
-    from napari_unet.data import Stack
-    from napari_unet.evaluation.layout import Report
+    import argparse
+
+    from napari_unet.evaluation.whole import Evaluated
 
 
 def add_evaluate(commands: Any) -> None:
@@ -27,17 +28,6 @@ def add_evaluate(commands: Any) -> None:
         "truth", type=Path, help="the mask it should equal; of a folder, paired by name"
     )
     flags.add_as_stack(parser)
-    parser.add_argument(
-        "--ignore", help="mask values that are not scored, such as 254,255"
-    )
-    parser.add_argument(
-        "--cell-value", type=int, help="mask value of cells (default: the highest)"
-    )
-    parser.add_argument(
-        "--membranes",
-        action=argparse.BooleanOptionalAction,
-        help="score membranes by V_rand and V_info (default: when there are 2 classes)",
-    )
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument(
         "--objects",
@@ -50,49 +40,72 @@ def add_evaluate(commands: Any) -> None:
         help="score values, as regression predicts them",
     )
     parser.add_argument(
-        "--object-dims",
-        type=int,
-        choices=(2, 3),
-        default=2,
-        help="3 when objects go through sections (default: 2)",
+        "--report", type=Path, help="write all of it as this HTML page, with pictures"
     )
+    parser.add_argument(
+        "--errors",
+        type=Path,
+        help="write this TIFF: 1 missed, 2 false, 3 split, 4 merged, 0 right; of "
+        "values the difference",
+    )
+    parser.add_argument("--image", type=Path, help="what was predicted, for pictures")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        help=f"what predicted ({flags.MODEL}): says whether it was trained on this",
+    )
+    parser.add_argument(
+        "--region",
+        help="the part of the truth that was predicted, such as 0:10,0:512,100:612",
+    )
+    flags.add_overwrite(parser, "replace the report and the errors")
     flags.add_sections(parser)
+    flags.add_options(parser, EvaluationConfig)
     flags.add_output_flags(parser)
 
 
 def _evaluate(given: argparse.Namespace) -> int:
     from rich.console import Console
 
-    predictions, truths = inputs.open_results(given)
-    scores = _scores(given, predictions, truths)
+    from napari_unet.evaluation.report_page import check_free
+    from napari_unet.evaluation.whole import write_errors
+
+    for path in filter(None, (given.report, given.errors)):
+        check_free(path, overwrite=given.overwrite)
+    done = _scores(given)
+    if given.errors:
+        write_errors(given.errors, done.comparison, overwrite=given.overwrite)
+    if given.report:
+        done.page.write(given.report, overwrite=given.overwrite)
     if given.json:
-        write(json.dumps(scores.to_dict()))
+        write(json.dumps(done.report.to_dict()))
     elif not given.quiet:
-        Console().print(scores.table())
+        Console().print(done.report.table())
     return 0
 
 
-def _scores(
-    given: argparse.Namespace, prediction: list[Stack], truth: list[Stack]
-) -> Report:
-    from napari_unet.evaluation import (
-        evaluate,
-        evaluate_objects,
-        evaluate_regression,
-    )
+def _scores(given: argparse.Namespace) -> Evaluated:
+    from napari_unet.data.region import find_region
+    from napari_unet.evaluation.comparison import finish
+    from napari_unet.evaluation.whole import evaluate_wholly
 
-    if given.regression:
-        return evaluate_regression(prediction, truth, ignore=given.ignore)
-    if given.objects:
-        return evaluate_objects(
-            prediction, truth, dims=given.object_dims, ignore=given.ignore
+    predictions, truths = inputs.open_results(given)
+    images = []
+    if given.image:
+        images = inputs.open_images(given, len(truths))
+    region = find_region(truths[0], given.region) if given.region else None
+    kind = "objects" if given.objects else "values" if given.regression else "classes"
+    config = EvaluationConfig(**flags.chosen(given, EvaluationConfig))
+    return finish(
+        evaluate_wholly(
+            predictions,
+            truths,
+            config,
+            kind=kind,
+            images=images,
+            model=given.model,
+            region=region,
         )
-    return evaluate(
-        prediction,
-        truth,
-        ignore=given.ignore,
-        membranes=given.membranes,
-        cell_value=given.cell_value,
     )
 
 

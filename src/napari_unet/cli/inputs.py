@@ -113,6 +113,26 @@ def open_results(given: argparse.Namespace) -> tuple[list[Stack], list[Stack]]:
     return [prediction], [truth]
 
 
+def open_images(given: argparse.Namespace, count: int) -> list[Stack]:
+    """Open what was predicted: one image, or those of a folder in the order of names.
+
+    Raises
+    ------
+    ConfigError
+        Unless there are as many as there are truths.
+    """
+    from napari_unet.data.matching import is_several, list_files
+
+    alone = is_several(given.image) and not given.as_stack and count > 1
+    files = list_files(given.image) if alone else [given.image]
+    if len(files) != count:
+        raise ConfigError(
+            f"There are {len(files)} images in {given.image}, but {count} predictions. "
+            "Give the folder of those that were predicted, or leave out --image."
+        )
+    return [open_one(file, given) for file in files]
+
+
 def open_one(path: Path, given: argparse.Namespace, axes: str | None = None) -> Stack:
     """Open an image, say what a user should know of it, and take some sections."""
     from napari_unet.data import open_stack

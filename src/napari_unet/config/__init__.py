@@ -4,6 +4,7 @@ The command line flags, the widgets and the ``config.json`` of a run folder are 
 derived from the dataclasses here, through `options`.
 """
 
+from napari_unet.config.evaluation import EvaluationConfig
 from napari_unet.config.network import NETWORKS, ComputeConfig, NetworkConfig
 from napari_unet.config.options import GROUPS, Config, Option, option, options
 from napari_unet.config.prediction import ObjectConfig, OutputConfig, PredictionConfig
@@ -21,6 +22,7 @@ __all__ = [
     "NETWORKS",
     "ComputeConfig",
     "Config",
+    "EvaluationConfig",
     "NetworkConfig",
     "ObjectConfig",
     "Option",

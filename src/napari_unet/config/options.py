@@ -19,6 +19,7 @@ GROUPS = {
     "loss": "loss",
     "augment": "augmentation",
     "validation": "validation and checkpoints",
+    "membranes": "scores",
     "object_dims": "objects",
     "tile": "computing",
     "format": "files",

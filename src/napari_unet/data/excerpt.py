@@ -1,4 +1,4 @@
-"""A part of an image that answers to the indices of the whole."""
+"""A part of an image that answers to the indices of the whole, or to its own."""
 
 from __future__ import annotations
 
@@ -52,3 +52,33 @@ class Excerpt:
                 )
             inner.append(slice(first, last) if isinstance(each, slice) else first)
         return self._part[tuple(inner)]
+
+
+class Window:
+    """A box of pixels that are not to be read yet, counted from its own corner.
+
+    Parameters
+    ----------
+    pixels : PixelArray
+    bounds : sequence of (int, int)
+        First pixel and the one after the last along each dimension.
+    """
+
+    def __init__(self, pixels: PixelArray, bounds: Sequence[tuple[int, int]]) -> None:
+        self._pixels = pixels
+        self._ranges = tuple(range(*each) for each in bounds)
+        self.shape = tuple(len(each) for each in self._ranges)
+        self.dtype = pixels.dtype
+        self.ndim = len(self.shape)
+
+    def __getitem__(self, key: Key) -> Any:
+        """Return the pixels under one index or slice per dimension."""
+        found = [numbers[each] for numbers, each in zip(self._ranges, key, strict=True)]
+        return self._pixels[
+            tuple(
+                slice(each.start, each.stop, each.step)
+                if isinstance(each, range)
+                else each
+                for each in found
+            )
+        ]

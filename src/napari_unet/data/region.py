@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from napari_unet.data.excerpt import Window
 from napari_unet.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -93,6 +94,23 @@ def find_region(
             )
         bounds.append((start, stop))
     return Region(axes, tuple(bounds))
+
+
+def crop(stack: Stack, region: Region) -> Stack:
+    """Return a part of a stack as a stack of its own; nothing is read yet.
+
+    Parameters
+    ----------
+    stack : Stack
+    region : Region
+        Axes of the stack that it does not name stay whole.
+    """
+    known = dict(zip(region.axes, region.bounds, strict=True))
+    bounds = [
+        known.get(axis, (0, length))
+        for axis, length in zip(stack.axes, stack.shape, strict=True)
+    ]
+    return replace(stack, pixels=Window(stack.pixels, bounds))
 
 
 def _ranges(region: str | Sequence[Sequence[int] | slice] | None) -> list[slice]:

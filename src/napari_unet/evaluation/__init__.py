@@ -23,6 +23,7 @@ from napari_unet.evaluation.regression import (
     score_regression,
 )
 from napari_unet.evaluation.report import Evaluation, evaluate
+from napari_unet.evaluation.whole import error_map, write_report
 
 __all__ = [
     "THRESHOLDS",
@@ -37,6 +38,7 @@ __all__ = [
     "comparison_picture",
     "count_confusion",
     "curves_picture",
+    "error_map",
     "evaluate",
     "evaluate_objects",
     "evaluate_regression",
@@ -45,4 +47,5 @@ __all__ = [
     "score_objects",
     "score_overlap",
     "score_regression",
+    "write_report",
 ]

@@ -89,10 +89,23 @@ def score_membranes(
     if not thresholds:
         raise ConfigError("There is no threshold to cut P(cell) at; give one or more.")
     scores = [
-        _score_section(probability, cells, thresholds)
+        score_section(probability, cells, thresholds)
         for probability, cells in _pairs(cell_probability, truth_cells)
         if cells.any()
     ]
+    return mean_scores(scores, thresholds)
+
+
+def mean_scores(
+    scores: Sequence[list[tuple[float, float]]], thresholds: Sequence[float]
+) -> MembraneScores:
+    """Average what `score_section` gave for each section.
+
+    Raises
+    ------
+    MaskError
+        When there is none.
+    """
     if not scores:
         raise MaskError(
             "No section of the truth holds a cell pixel, so there is no object to "
@@ -144,10 +157,19 @@ def _check_probability(index: int, probability: NDArray[Any]) -> None:
         )
 
 
-def _score_section(
+def score_section(
     probability: NDArray[Any], cells: NDArray[np.bool_], thresholds: Sequence[float]
 ) -> list[tuple[float, float]]:
-    """Return (V_rand, V_info) at each threshold."""
+    """Return (V_rand, V_info) of a section at each threshold.
+
+    Parameters
+    ----------
+    probability : (Y, X) float or bool array
+        P(cell).
+    cells : (Y, X) bool array
+        Where the truth is cell; not nowhere.
+    thresholds : sequence of float
+    """
     from scipy.ndimage import label
 
     objects, _ = label(cells)

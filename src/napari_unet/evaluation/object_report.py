@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.config import whole_numbers
+from napari_unet.config import EvaluationConfig, whole_numbers
 from napari_unet.data.masks.find import check_pair
-from napari_unet.evaluation.layout import figure, heading, plain_text
-from napari_unet.evaluation.objects import ObjectScores, score_objects
-from napari_unet.evaluation.pairing import (
-    open_both,
-    overall_name,
-    overall_shape,
+from napari_unet.evaluation.comparison import Comparison, finish
+from napari_unet.evaluation.error_map import (
+    ErrorCounts,
+    Overlaps,
+    count_errors,
+    map_errors,
 )
+from napari_unet.evaluation.layout import (
+    describe_errors,
+    details,
+    figure,
+    heading,
+    plain_text,
+)
+from napari_unet.evaluation.objects import Matched, ObjectScores, match, sum_matches
+from napari_unet.evaluation.pairing import open_both
+from napari_unet.evaluation.section_scores import SectionScores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
@@ -42,6 +51,12 @@ class ObjectEvaluation:
     dims : int
         2 where each section has its own objects, 3 where they go through sections.
     objects : ObjectScores
+    remarks : tuple of str
+        What a reader of the scores should know.
+    sections : SectionScores or None
+        The AP of each section; None where objects go through sections.
+    errors : ErrorCounts or None
+        What kinds of errors there are.
     """
 
     prediction: str
@@ -49,6 +64,9 @@ class ObjectEvaluation:
     shape: tuple[int, int, int]
     dims: int
     objects: ObjectScores
+    remarks: tuple[str, ...] = ()
+    sections: SectionScores | None = None
+    errors: ErrorCounts | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts, lists and numbers, as JSON takes them."""
@@ -58,6 +76,8 @@ class ObjectEvaluation:
             "shape": list(self.shape),
             "dims": self.dims,
             "objects": self.objects.to_dict(),
+            "remarks": list(self.remarks),
+            **details(self.sections, self.errors),
         }
 
     def table(self) -> RenderableType:
@@ -73,6 +93,8 @@ class ObjectEvaluation:
             heading(self.prediction, self.truth, self.shape),
             _matches_table(self.objects),
             Text(counts),
+            *([Text(describe_errors(self.errors))] if self.errors else []),
+            *(Text(remark) for remark in self.remarks),
         )
 
     def text(self, width: int = 88) -> str:
@@ -98,6 +120,90 @@ def _matches_table(scores: ObjectScores) -> Table:
         cells = *map(figure, shares), *(f"{count:,}" for count in counts)
         table.add_row(f"{each.threshold:g}", *cells)
     return table
+
+
+class ObjectComparison(Comparison[ObjectEvaluation]):
+    """Numbered objects beside the true ones."""
+
+    kind = "objects"
+
+    def __init__(
+        self,
+        predictions: Sequence[Stack],
+        truths: Sequence[Stack],
+        config: EvaluationConfig,
+    ) -> None:
+        super().__init__(predictions, truths, config)
+        for pair in zip(truths, predictions, strict=True):
+            check_pair(*pair)
+        self._places = self.places()
+        self._wrong: dict[int, tuple[set[int], set[int]]] = {}
+
+    def score(self) -> Generator[int, None, ObjectEvaluation]:
+        """Score image by image; see `Comparison.score`."""
+        images: list[Matched] = []
+        errors = ErrorCounts()
+        done = 0
+        for group in self._groups():
+            pairs = [self.seen(index) for index in group]
+            truth, prediction = (np.stack(each) for each in zip(*pairs, strict=True))
+            images.append(match(prediction, truth))
+            errors += self._compare(group, pairs)
+            done += len(group)
+            yield done
+        own = tuple(each.ap for each in images)
+        return ObjectEvaluation(
+            **self.facts(),
+            dims=self.config.object_dims,
+            objects=sum_matches(images),
+            sections=SectionScores("AP at IoU 0.5", own)
+            if self.config.object_dims == 2
+            else None,
+            errors=errors,
+        )
+
+    def errors(self, index: int) -> NDArray[np.uint8]:
+        """Return the errors of a section; see `Comparison.errors`."""
+        truth, prediction = self.seen(index)
+        split, merged = self._wrong.get(index, (set(), set()))
+        return map_errors(prediction, truth, None, split, merged)
+
+    def seen(self, index: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return truth and prediction, 0 where nothing is scored."""
+        stack, own = self._places[index]
+        truth = self.truths[stack].section(own)[0]
+        prediction = self.predictions[stack].section(own)[0]
+        scored = ~np.isin(truth, self.config.ignore)
+        return truth * scored, prediction * scored
+
+    def _groups(self) -> Iterator[list[int]]:
+        """Yield the sections of each image: one, or those of a volume."""
+        first = 0
+        for stack in self.truths:
+            for group in stack.seen_together(self.config.object_dims).tolist():
+                yield [first + index for index in group]
+            first += stack.n_sections
+
+    def _compare(
+        self, group: list[int], pairs: Sequence[tuple[NDArray[Any], NDArray[Any]]]
+    ) -> ErrorCounts:
+        """Find the split and merged objects of an image, and count its errors."""
+        overlaps = Overlaps()
+        for truth, prediction in pairs:
+            overlaps.add(prediction, truth)
+        every, *wrong = overlaps.wrong_objects()
+        self._wrong |= dict.fromkeys(group, (wrong[0], wrong[1]))
+        counts = ErrorCounts(
+            objects=len(every), split=len(wrong[0]), merged=len(wrong[1])
+        )
+        for index in group:
+            counts += count_errors(self.errors(index), self._scored(index))
+        return counts
+
+    def _scored(self, index: int) -> int:
+        stack, own = self._places[index]
+        truth = self.truths[stack].section(own)[0]
+        return int(np.count_nonzero(~np.isin(truth, self.config.ignore)))
 
 
 def evaluate_objects(
@@ -134,33 +240,6 @@ def evaluate_objects(
     >>> evaluate_objects(truth, truth).objects.mean_ap
     1.0
     """
-    predictions, truths = open_both(prediction, truth)
-    ignored = whole_numbers(ignore, "ignore")
-    for pair in zip(truths, predictions, strict=True):
-        check_pair(*pair)
-    images = (
-        zip(_images(found, dims), _images(true, dims), strict=True)
-        for found, true in zip(predictions, truths, strict=True)
-    )
-    scored = (_without(*pair, ignored) for pair in chain.from_iterable(images))
-    return ObjectEvaluation(
-        prediction=overall_name(predictions),
-        truth=overall_name(truths),
-        shape=overall_shape(truths),
-        dims=dims,
-        objects=score_objects(scored),
-    )
-
-
-def _images(stack: Stack, dims: int) -> Iterator[NDArray[Any]]:
-    for sections in stack.seen_together(dims):
-        yield np.stack([stack.section(int(index))[0] for index in sections])
-
-
-def _without(
-    prediction: NDArray[Any], truth: NDArray[Any], ignored: tuple[int, ...]
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    if not ignored:
-        return prediction, truth
-    scored = ~np.isin(truth, ignored)
-    return prediction * scored, truth * scored
+    config = EvaluationConfig(ignore=whole_numbers(ignore, "ignore"), object_dims=dims)
+    comparison = ObjectComparison(*open_both(prediction, truth), config)
+    return finish(comparison.score())

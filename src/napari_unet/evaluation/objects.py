@@ -10,7 +10,7 @@ import numpy as np
 from napari_unet.errors import MaskError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
     from scipy.sparse import csr_array
@@ -112,7 +112,19 @@ def score_objects(
     >>> score_objects([(truth, truth)]).mean_ap
     1.0
     """
-    images = [_match(*pair, thresholds) for pair in pairs]
+    return sum_matches([match(*pair, thresholds) for pair in pairs], thresholds)
+
+
+def sum_matches(
+    images: Sequence[Matched], thresholds: tuple[float, ...] = IOU_THRESHOLDS
+) -> ObjectScores:
+    """Score what `match` found in each image, all together.
+
+    Raises
+    ------
+    MaskError
+        When there is no object at all.
+    """
     predicted = np.array([each.predicted for each in images], np.int64)
     true = np.array([each.true for each in images], np.int64)
     if not (predicted.any() or true.any()):
@@ -136,7 +148,7 @@ def score_objects(
 
 
 @dataclass(frozen=True)
-class _Image:
+class Matched:
     """Objects of one image; per threshold the matched pairs and their summed IoU."""
 
     predicted: int
@@ -144,10 +156,19 @@ class _Image:
     matched: list[int]
     overlap: list[float]
 
+    @property
+    def ap(self) -> float | None:
+        """The AP at the first threshold; None where there is no object."""
+        union = self.predicted + self.true - self.matched[0]
+        return self.matched[0] / union if union else None
 
-def _match(
-    prediction: NDArray[Any], truth: NDArray[Any], thresholds: tuple[float, ...]
-) -> _Image:
+
+def match(
+    prediction: NDArray[Any],
+    truth: NDArray[Any],
+    thresholds: tuple[float, ...] = IOU_THRESHOLDS,
+) -> Matched:
+    """Match the objects of one image; see `score_objects`."""
     from scipy.sparse.csgraph import maximum_bipartite_matching
 
     ious = object_ious(prediction, truth)
@@ -161,7 +182,7 @@ def _match(
         matched.append(len(rows))
         overlap.append(float(ious[rows, partner[rows]].sum()))
     predicted, true = ious.shape
-    return _Image(predicted, true, matched, overlap)
+    return Matched(predicted, true, matched, overlap)
 
 
 def object_ious(prediction: NDArray[Any], truth: NDArray[Any]) -> csr_array:

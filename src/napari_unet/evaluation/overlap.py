@@ -60,6 +60,8 @@ class OverlapScores:
         Plain means over `classes`.
     n_pixels : int
         Pixels scored, that is, all but the ignored ones.
+    absent : tuple of str
+        Classes that were left out.
     """
 
     classes: tuple[ClassScores, ...]
@@ -67,6 +69,7 @@ class OverlapScores:
     mean_iou: float
     mean_dice: float
     n_pixels: int
+    absent: tuple[str, ...] = ()
 
     @property
     def score(self) -> float:
@@ -75,7 +78,11 @@ class OverlapScores:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts, lists and numbers, as JSON takes them."""
-        return {**asdict(self), "classes": [asdict(scores) for scores in self.classes]}
+        return {
+            **asdict(self),
+            "classes": [asdict(scores) for scores in self.classes],
+            "absent": list(self.absent),
+        }
 
 
 def count_confusion(
@@ -181,6 +188,13 @@ def overlap_scores(
         mean_iou=sum(scores.iou for scores in classes) / len(classes),
         mean_dice=sum(scores.dice for scores in classes) / len(classes),
         n_pixels=n_pixels,
+        absent=tuple(
+            name
+            for name, *counts in zip(
+                names, confusion.sum(axis=0), confusion.sum(axis=1), strict=True
+            )
+            if not any(counts)
+        ),
     )
 
 

@@ -128,21 +128,21 @@ def _draw_sections(
     names: Mapping[int, str],
     ignore: int | None,
 ) -> None:
-    image = _stretch(image)
+    image = stretch(image)
     values = sorted({*np.unique(truth).tolist(), *np.unique(prediction).tolist()})
     values = [value for value in values if value != ignore]
     titles = {value: names.get(value, str(value)) for value in values}
-    palette = dict(zip(values, _palette(len(values)), strict=True))
+    colours = dict(zip(values, palette(len(values)), strict=True))
     annotated = np.ones(truth.shape, bool) if ignore is None else truth != ignore
     wrong = (truth != prediction) & annotated
     share = np.count_nonzero(wrong) / max(int(np.count_nonzero(annotated)), 1)
 
     _show(panels[0], image, "Image")
-    _show(panels[1], _paint(truth, palette), "Truth")
-    _show(panels[2], _paint(prediction, palette), "Prediction")
+    _show(panels[1], paint(truth, colours), "Truth")
+    _show(panels[2], paint(prediction, colours), "Prediction")
     errors, kinds = _paint_errors(image, truth, prediction, wrong, titles)
     _show(panels[3], errors, f"Errors: {100 * share:.1f} % of the pixels")
-    classes = {titles[value]: colour for value, colour in palette.items()}
+    classes = {titles[value]: colour for value, colour in colours.items()}
     if not annotated.all():
         classes["not annotated"] = NOT_ANNOTATED
     if len(classes) <= MAX_LEGEND:
@@ -151,14 +151,15 @@ def _draw_sections(
     _add_legend(panels[3], kinds, 0.5, columns=1)
 
 
-def _stretch(image: NDArray[Any]) -> NDArray[np.float64]:
+def stretch(image: NDArray[Any]) -> NDArray[np.float64]:
     """Return (Y, X, 3) colours, the darkest and brightest 0.5 % clipped."""
     low, high = np.percentile(image, (0.5, 99.5)).tolist()
     scaled = np.clip((image - low) / max(high - low, 1e-12), 0, 1)
     return scaled if image.ndim == 3 else np.stack([scaled] * 3, axis=-1)
 
 
-def _palette(n_classes: int) -> list[str]:
+def palette(n_classes: int) -> list[str]:
+    """Return a colour for each class."""
     from matplotlib import colormaps
     from matplotlib.colors import to_hex
 
@@ -171,11 +172,12 @@ def _palette(n_classes: int) -> list[str]:
     ]
 
 
-def _paint(labels: NDArray[Any], palette: Mapping[int, str]) -> NDArray[np.float64]:
+def paint(labels: NDArray[Any], colours: Mapping[int, str]) -> NDArray[np.float64]:
+    """Return (Y, X, 3) colours, grey where a label has none."""
     from matplotlib.colors import to_rgb
 
     painted = np.full((*labels.shape, 3), to_rgb(NOT_ANNOTATED))
-    for value, colour in palette.items():
+    for value, colour in colours.items():
         painted[labels == value] = to_rgb(colour)
     return painted
 

@@ -8,25 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.config import whole_numbers
+from napari_unet.config import EvaluationConfig, whole_numbers
 from napari_unet.data.masks.find import check_pair
 from napari_unet.data.masks.scale import Moments, is_annotated
 from napari_unet.errors import MaskError
-from napari_unet.evaluation.layout import figure, heading, plain_text
-from napari_unet.evaluation.pairing import (
-    open_both,
-    overall_name,
-    overall_shape,
-)
+from napari_unet.evaluation.comparison import Comparison, finish
+from napari_unet.evaluation.layout import details, figure, heading, plain_text
+from napari_unet.evaluation.pairing import open_both
+from napari_unet.evaluation.section_scores import SectionScores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Generator, Iterable, Sequence
     from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
     from rich.console import RenderableType
 
     from napari_unet.data.stack import Stack
+    from napari_unet.evaluation.error_map import ErrorCounts
 
 
 @dataclass(frozen=True)
@@ -79,9 +78,23 @@ def score_regression(
     >>> score_regression([(np.array([1.0, 3.0]), np.array([1.0, 2.0]))]).mae
     0.5
     """
-    moments = Moments()
-    absolute = squared = 0.0
+    sums = Differences()
     for prediction, truth in pairs:
+        sums.add(prediction, truth, ignore)
+    return sums.scores()
+
+
+class Differences:
+    """Sums over the scored pixels of sections, from which the scores follow."""
+
+    def __init__(self) -> None:
+        self._moments = Moments()
+        self._absolute = self._squared = 0.0
+
+    def add(
+        self, prediction: NDArray[Any], truth: NDArray[Any], ignore: tuple[int, ...]
+    ) -> float | None:
+        """Add a section, and return its own RMSE; None where nothing is scored."""
         if prediction.shape != truth.shape:
             raise MaskError(
                 f"The prediction has shape {prediction.shape}, the truth "
@@ -95,20 +108,26 @@ def score_regression(
                 "The prediction is NaN or infinite where the truth has a value. "
                 "Check that the two belong together."
             )
-        moments.add(true)
-        absolute += float(gap.sum())
-        squared += float(gap @ gap)
-    if not moments.count:
-        raise MaskError(
-            "There is no pixel to score: the truth is nowhere annotated. Give a truth "
-            "with values, or check the ignore value."
+        self._moments.add(true)
+        self._absolute += float(gap.sum())
+        squared = float(gap @ gap)
+        self._squared += squared
+        return math.sqrt(squared / gap.size) if gap.size else None
+
+    def scores(self) -> RegressionScores:
+        """Return the scores of all sections together."""
+        moments = self._moments
+        if not moments.count:
+            raise MaskError(
+                "There is no pixel to score: the truth is nowhere annotated. Give a "
+                "truth with values, or check the ignore value."
+            )
+        return RegressionScores(
+            r2=1 - self._squared / moments.squares if moments.squares else None,
+            mae=self._absolute / moments.count,
+            rmse=math.sqrt(self._squared / moments.count),
+            n_pixels=moments.count,
         )
-    return RegressionScores(
-        r2=1 - squared / moments.squares if moments.squares else None,
-        mae=absolute / moments.count,
-        rmse=math.sqrt(squared / moments.count),
-        n_pixels=moments.count,
-    )
 
 
 @dataclass(frozen=True)
@@ -122,22 +141,39 @@ class RegressionEvaluation:
     shape : (int, int, int)
         Sections, rows and columns.
     regression : RegressionScores
+    remarks : tuple of str
+        What a reader of the scores should know.
+    sections : SectionScores or None
+        The RMSE of each section.
+    errors : None
+        Values have no kinds of errors.
     """
 
     prediction: str
     truth: str
     shape: tuple[int, int, int]
     regression: RegressionScores
+    remarks: tuple[str, ...] = ()
+    sections: SectionScores | None = None
+    errors: ErrorCounts | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts, lists and numbers, as JSON takes them."""
-        return asdict(self)
+        return {
+            "prediction": self.prediction,
+            "truth": self.truth,
+            "shape": list(self.shape),
+            "regression": asdict(self.regression),
+            "remarks": list(self.remarks),
+            **details(self.sections, self.errors),
+        }
 
     def table(self) -> RenderableType:
         """Return the scores for a rich console."""
         from rich import box
         from rich.console import Group
         from rich.table import Table
+        from rich.text import Text
 
         scores = self.regression
         table = Table(box=box.SIMPLE_HEAD)
@@ -145,11 +181,57 @@ class RegressionEvaluation:
             table.add_column(column, justify="right")
         errors = (f"{scores.mae:.5g}", f"{scores.rmse:.5g}")
         table.add_row(figure(scores.r2), *errors, f"{scores.n_pixels:,}")
-        return Group(heading(self.prediction, self.truth, self.shape), table)
+        remarks = map(Text, self.remarks)
+        return Group(heading(self.prediction, self.truth, self.shape), table, *remarks)
 
     def text(self, width: int = 88) -> str:
         """Return the table as plain text, for a file."""
         return plain_text(self.table(), width)
+
+
+class ValueComparison(Comparison[RegressionEvaluation]):
+    """Predicted values beside the true ones."""
+
+    kind = "values"
+    error_type = "float32"
+
+    def __init__(
+        self,
+        predictions: Sequence[Stack],
+        truths: Sequence[Stack],
+        config: EvaluationConfig,
+    ) -> None:
+        super().__init__(predictions, truths, config)
+        for found, true in zip(predictions, truths, strict=True):
+            check_pair(true, found)
+            check_pair(found, true)
+        self._places = self.places()
+
+    def score(self) -> Generator[int, None, RegressionEvaluation]:
+        """Score section by section; see `Comparison.score`."""
+        sums, own = Differences(), []
+        for index in range(self.n_sections):
+            truth, prediction = self.seen(index)
+            own.append(sums.add(prediction, truth, self.config.ignore))
+            yield index + 1
+        return RegressionEvaluation(
+            **self.facts(),
+            regression=sums.scores(),
+            sections=SectionScores("RMSE", tuple(own), lower_is_better=True),
+        )
+
+    def errors(self, index: int) -> NDArray[np.float32]:
+        """Return prediction - truth of a section; see `Comparison.errors`."""
+        truth, prediction = self.seen(index)
+        gap = prediction.astype(np.float32) - truth.astype(np.float32)
+        scored = is_annotated(truth, self.config.ignore)
+        return np.where(scored, gap, np.float32(np.nan))
+
+    def seen(self, index: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return truth and prediction of a section."""
+        stack, own = self._places[index]
+        truth, prediction = self.truths[stack], self.predictions[stack]
+        return truth.section(own)[0], prediction.section(own)[0]
 
 
 def evaluate_regression(
@@ -174,19 +256,6 @@ def evaluate_regression(
     StackFormatError
         When a file cannot be read, or the axes of an array cannot be told.
     """
-    predictions, truths = open_both(prediction, truth)
-    for found, true in zip(predictions, truths, strict=True):
-        check_pair(true, found)
-        check_pair(found, true)
-    pairs = (
-        (found.section(index)[0], true.section(index)[0])
-        for found, true in zip(predictions, truths, strict=True)
-        for index in range(true.n_sections)
-    )
-    ignored = whole_numbers(ignore, "ignore")
-    return RegressionEvaluation(
-        prediction=overall_name(predictions),
-        truth=overall_name(truths),
-        shape=overall_shape(truths),
-        regression=score_regression(pairs, ignored),
-    )
+    config = EvaluationConfig(ignore=whole_numbers(ignore, "ignore"))
+    comparison = ValueComparison(*open_both(prediction, truth), config)
+    return finish(comparison.score())

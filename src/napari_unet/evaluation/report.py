@@ -5,40 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from napari_unet.config import whole_numbers
-from napari_unet.data.masks.classes import IGNORE
-from napari_unet.errors import MaskError
-from napari_unet.evaluation.auc import area_under_curve, count_shares
-from napari_unet.evaluation.layout import figure, heading, plain_text
-from napari_unet.evaluation.membranes import (
-    THRESHOLDS,
-    MembraneScores,
-    score_membranes,
+from napari_unet.config import EvaluationConfig, whole_numbers
+from napari_unet.evaluation.comparison import finish
+from napari_unet.evaluation.layout import (
+    describe_errors,
+    details,
+    figure,
+    heading,
+    plain_text,
 )
-from napari_unet.evaluation.overlap import (
-    OverlapScores,
-    count_confusion,
-    overlap_scores,
-)
-from napari_unet.evaluation.pairing import (
-    open_both,
-    overall_name,
-    overall_shape,
-    pair_up_all,
-)
+from napari_unet.evaluation.pairing import open_both
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
     from rich.console import RenderableType
     from rich.table import Table
 
     from napari_unet.data.stack import Stack
-    from napari_unet.evaluation.pairing import Pair
+    from napari_unet.evaluation.error_map import ErrorCounts
+    from napari_unet.evaluation.membranes import MembraneScores
+    from napari_unet.evaluation.overlap import OverlapScores
+    from napari_unet.evaluation.section_scores import SectionScores
 
 
 @dataclass(frozen=True)
@@ -62,6 +52,10 @@ class Evaluation:
         were given; None for a class that the truth holds nowhere or everywhere.
     remarks : tuple of str
         What a reader of the scores should know.
+    sections : SectionScores or None
+        The mean IoU of each section.
+    errors : ErrorCounts or None
+        What kinds of errors there are.
     """
 
     prediction: str
@@ -72,6 +66,8 @@ class Evaluation:
     cell_value: int | None = None
     auc: dict[str, float | None] | None = None
     remarks: tuple[str, ...] = ()
+    sections: SectionScores | None = None
+    errors: ErrorCounts | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts, lists and numbers, as JSON takes them."""
@@ -84,6 +80,7 @@ class Evaluation:
             "cell_value": self.cell_value,
             "auc": self.auc,
             "remarks": list(self.remarks),
+            **details(self.sections, self.errors),
         }
 
     def table(self) -> RenderableType:
@@ -102,6 +99,8 @@ class Evaluation:
         ]
         if self.membranes:
             parts += [_membrane_table(self.membranes, self.cell_value)]
+        if self.errors:
+            parts += [Text(describe_errors(self.errors))]
         return Group(*parts, *(Text(remark) for remark in self.remarks))
 
     def text(self, width: int = 88) -> str:
@@ -191,89 +190,12 @@ def evaluate(
     >>> evaluate(truth, truth).overlap.mean_iou
     1.0
     """
-    predictions, truths = open_both(prediction, truth)
-    pairs = pair_up_all(predictions, truths, whole_numbers(ignore, "ignore"))
-    classes = pairs[0].classes
-    confusion = np.zeros((classes.n, classes.n), dtype=np.int64)
-    for pair, index in _sections(pairs):
-        confusion += _count(pair, index)
-    overlap = overlap_scores(confusion, classes.names)
-    cell_value = classes.values[-1] if cell_value is None else cell_value
-    if cell_value not in classes.values:
-        raise MaskError(
-            f"The cell value {cell_value} is not among the classes "
-            f"{list(classes.values)}; name one of them."
-        )
-    cell = classes.values.index(cell_value)
-    if membranes is None:
-        membranes = classes.n == 2 and bool(confusion[cell].any())
-    return Evaluation(
-        prediction=overall_name(predictions),
-        truth=overall_name(truths),
-        shape=overall_shape(truths),
-        overlap=overlap,
-        membranes=_score_cells(pairs, cell) if membranes else None,
-        cell_value=cell_value if membranes else None,
-        auc=_areas(pairs) if all(pair.channels for pair in pairs) else None,
-        remarks=_remarks(confusion, classes.names),
+    from napari_unet.evaluation.class_comparison import ClassComparison
+
+    config = EvaluationConfig(
+        ignore=whole_numbers(ignore, "ignore"),
+        membranes=membranes,
+        cell_value=cell_value,
     )
-
-
-def _sections(pairs: Sequence[Pair]) -> Iterator[tuple[Pair, int]]:
-    return ((pair, i) for pair in pairs for i in range(pair.truth.n_sections))
-
-
-def _count(pair: Pair, index: int) -> NDArray[np.int64]:
-    labels, truth = pair.labels(index), pair.truth_labels(index)
-    unlabelled = (labels == IGNORE) & (truth != IGNORE)
-    if unlabelled.any():
-        raise MaskError(
-            f"Section {index} of {pair.prediction.label} holds the ignored value "
-            f"{pair.classes.ignore[0]} at {np.count_nonzero(unlabelled)} pixels that "
-            "are annotated. A prediction needs a class there; check the ignore value."
-        )
-    return count_confusion(labels, truth, pair.classes.n)
-
-
-def _areas(pairs: Sequence[Pair]) -> dict[str, float | None]:
-    """Return the area under the ROC curve of each class against the others."""
-    classes = pairs[0].classes
-    counts = [np.zeros((2, 1), np.int64)] * classes.n
-    for pair, index in _sections(pairs):
-        truth = pair.truth_labels(index)
-        scored = truth != IGNORE
-        for number in range(classes.n):
-            shares = pair.probability(index, number)[scored]
-            counts[number] = counts[number] + count_shares(
-                shares, truth[scored] == number
-            )
-    return dict(zip(classes.names, map(area_under_curve, counts), strict=True))
-
-
-def _score_cells(pairs: Sequence[Pair], cell: int) -> MembraneScores:
-    # Labels are the same at every threshold.
-    thresholds = THRESHOLDS if any(pair.channels for pair in pairs) else (0.5,)
-    return score_membranes(
-        (pair.probability(index, cell) for pair, index in _sections(pairs)),
-        (pair.truth_labels(index) == cell for pair, index in _sections(pairs)),
-        thresholds,
-    )
-
-
-def _remarks(confusion: NDArray[np.int64], names: tuple[str, ...]) -> tuple[str, ...]:
-    extra = [
-        name
-        for name, support, predicted in zip(
-            names,
-            confusion.sum(axis=1).tolist(),
-            confusion.sum(axis=0).tolist(),
-            strict=True,
-        )
-        if predicted and not support
-    ]
-    if not extra:
-        return ()
-    return (
-        f"The prediction holds {', '.join(extra)}, which the scored truth never does. "
-        "If the two masks use different values for the same class, translate one.",
-    )
+    comparison = ClassComparison(*open_both(prediction, truth), config)
+    return finish(comparison.score())

@@ -424,12 +424,22 @@ def _read(
 
 
 def _prints(image: _Sections, split: Split) -> dict[str, list[str]]:
+    """Return the fingerprints of what trains and of what is held out."""
+    parts = (
+        ("training", split.training, split.training_depth),
+        ("validation", split.validation, split.validation_depth),
+    )
     return {
-        use: sorted({each for i in numbers for each in image.prints[i] if each})
-        for use, numbers in (
-            ("training", split.training),
-            ("validation", split.validation),
+        use: sorted(
+            each
+            for number in numbers
+            # Of a section, or of each in a volume: first the image, then the labels.
+            for each in np.reshape(image.prints[number], (2, -1))[
+                :, slice(*depth or (None,))
+            ].flat
+            if each
         )
+        for use, numbers, depth in parts
     }
 
 
