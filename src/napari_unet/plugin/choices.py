@@ -19,7 +19,8 @@ MODEL_KEY = "napari-unet model"
 
 RESULT_KEY = "napari-unet result"
 """In a layer's metadata: which `image` (its `unique_id`) it was predicted from, `what`
-it is, of probabilities the `class` by its index, and which `prediction` it is of."""
+it is, of probabilities the `class` by its index, which `prediction` it is of, and the
+`values` and `names` of all classes."""
 
 LOOK_KEY = "napari-unet look"
 """In a layer's metadata: it is computed only where it is looked at."""

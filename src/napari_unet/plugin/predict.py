@@ -32,6 +32,7 @@ from napari_unet.plugin.models import ModelChoice, describe, has_objects
 from napari_unet.plugin.predict_job import Prediction, find_both, order_prediction
 from napari_unet.plugin.session import DockedWidget
 from napari_unet.plugin.settings import Follower
+from napari_unet.plugin.threshold import ThresholdSlider
 from napari_unet.plugin.where import BOXES
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class PredictWidget(DockedWidget):
         layout.addLayout(row)
         layout.addWidget(self.progress)
         layout.addWidget(self.status)
+        layout.addWidget(self.threshold)
         layout.addStretch(1)
         self._connect()
         self.model.refresh(self.session.model)
@@ -84,7 +86,10 @@ class PredictWidget(DockedWidget):
             "you move through it.",
         )
         self.about = paragraph()
-        self.probabilities = tick("also probabilities", "An image for each class.")
+        self.probabilities = tick(
+            "also probabilities",
+            "An image for each class, and a slider to label more or less of it.",
+        )
         self.objects = tick("also objects", "Labels with a number for each object.")
         self.attention = tick("also attention", "An image for each attention gate.")
         self._boxes = {
@@ -99,6 +104,7 @@ class PredictWidget(DockedWidget):
         self.cancel_button = button("Cancel", "Stop, and keep what is done.")
         self.progress = ProgressLine()
         self.status = paragraph()
+        self.threshold = ThresholdSlider(self._viewer)
 
     def _data_box(self) -> QGroupBox:
         box = QGroupBox("Prediction")
@@ -122,6 +128,7 @@ class PredictWidget(DockedWidget):
     def reset_choices(self, _: Any = None) -> None:
         """Follow the layers of the viewer; napari calls it when they change."""
         self.image.refresh()
+        self.threshold.follow()
 
     def on_closed(self) -> None:
         """Stop the prediction when the dock is closed."""
@@ -265,3 +272,4 @@ class PredictWidget(DockedWidget):
         running = self._job is not None
         self.predict_button.setEnabled(not running)
         self.cancel_button.setEnabled(running)
+        self.threshold.setEnabled(not running)  # its labels fill in

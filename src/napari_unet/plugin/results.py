@@ -83,7 +83,12 @@ def result_layers(
         What there is of: images of where each gate looks, an image for each class,
         that of the uncertainty, the labels or an image of the values, the objects.
     """
-    known = {"image": target.image, "prediction": uuid4().hex}
+    known = {
+        "image": target.image,
+        "prediction": uuid4().hex,
+        **(info["classes"] or {}),
+    }
+    known["best_threshold"] = info.get("history", {}).get("best_threshold")
     layers: list[LayerData] = []
     for name in sorted(files, key=_from_below):
         pixels = np.lib.format.open_memmap(files[name], "r+")

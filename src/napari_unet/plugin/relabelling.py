@@ -1,0 +1,242 @@
+"""Labels that follow thresholds: what is seen of them at once, then the rest."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QObject, Signal
+from superqt.utils import create_worker
+
+from napari_unet.plugin.choices import RESULT_KEY
+from napari_unet.plugin.where import OutsideError, view_box
+from napari_unet.prediction.threshold import relabel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from napari.components import ViewerModel
+    from napari.layers import Labels, Layer
+    from numpy.typing import NDArray
+
+_KEY = "napari-unet thresholds"  # in the metadata of labels: `Thresholds`
+_BLOCK = 2**20  # pixels that are labelled at once
+
+Block = tuple[slice, ...]
+
+
+@dataclass
+class Thresholds:
+    """Those wanted of labels, and those of each block that has others already.
+
+    Attributes
+    ----------
+    wanted : tuple of float
+        One for each class.
+    applied : dict
+        By the first pixel of a block; at first all have `decide`'s usual 0.5.
+    """
+
+    wanted: tuple[float, ...]
+    applied: dict[tuple[int, ...], tuple[float, ...]] = field(default_factory=dict)
+
+
+def find_shares(viewer: ViewerModel, labels: Layer) -> list[Layer] | None:
+    """Return the layers of the probabilities that labels were predicted with.
+
+    None if one of them is missing, or the labels are no prediction.
+    """
+    known = labels.metadata.get(RESULT_KEY, {})
+    values = known.get("values")
+    if known.get("what") != "labels" or not values:
+        return None
+    found = {}
+    for layer in viewer.layers:
+        theirs = layer.metadata.get(RESULT_KEY, {})
+        same = theirs.get("prediction") == known["prediction"]
+        if same and theirs["what"] == "probabilities":
+            found[theirs["class"]] = layer
+    shapes = {pixels_of(each).shape for each in (labels, *found.values())}
+    complete = sorted(found) == list(range(len(values))) and len(shapes) == 1
+    return [found[number] for number in sorted(found)] if complete else None
+
+
+def thresholds_of(labels: Layer) -> Thresholds:
+    """Return the thresholds of a prediction's labels, which are kept with them."""
+    known = labels.metadata.get(_KEY)
+    if not isinstance(known, Thresholds):
+        count = len(labels.metadata[RESULT_KEY]["values"])
+        known = labels.metadata[_KEY] = Thresholds((0.5,) * count)
+    return known
+
+
+class Relabelling(QObject):
+    """Labels a prediction anew in a thread, what is in view first.
+
+    Layers are looked up each time: they may be renamed or removed meanwhile.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+    parent : QObject
+    """
+
+    shown = Signal()
+    """What is in view follows the thresholds."""
+    finished = Signal()
+    """All labels do."""
+    failed = Signal(str)
+
+    def __init__(self, viewer: ViewerModel, parent: QObject) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._labels = ""  # `unique_id` of the layer
+        self._working = False
+        self.held = False
+        """Whether the user still moves the slider: what is not seen can wait."""
+
+    def start(self, labels: Labels) -> None:
+        """Have labels follow their thresholds; call it again when these change."""
+        self._labels = str(labels.unique_id)
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Label what is in view, or if that is done and the slider is let go, all."""
+        labels = self._layer()
+        if self._working or labels is None:
+            return
+        shares = find_shares(self._viewer, labels)
+        if shares is None:
+            return
+        state = thresholds_of(labels)
+        pixels = pixels_of(labels)
+        in_view = _seen(self._viewer, labels)
+        seen = [each for each in blocks(pixels.shape, in_view) if _behind(state, each)]
+        wanted = state.wanted
+        if not seen and self.held:
+            return
+        work = _Work(
+            pixels,
+            [pixels_of(each) for each in shares],
+            labels.metadata[RESULT_KEY]["values"],
+            state,
+        )
+        # While a thread is at the rest, other thresholds may come to be wanted.
+        stop = (lambda: False) if seen else (lambda: state.wanted is not wanted)
+        todo = seen or blocks(pixels.shape)
+        self._working = True
+        create_worker(
+            lambda: work.do(todo, stop),
+            _connect={
+                "returned": self._on_seen if seen else self._on_all,
+                "errored": self._on_failed,
+            },
+        )
+
+    def _on_seen(self, _: Any) -> None:
+        self._working = False
+        self._draw()
+        self.shown.emit()
+        self.go_on()
+
+    def _on_all(self, complete: bool) -> None:
+        self._working = False
+        if complete:
+            self._draw()
+            self.finished.emit()
+        else:
+            self.go_on()
+
+    def _on_failed(self, error: Exception) -> None:
+        self._working = False
+        self.failed.emit(f"The labels could not be changed ({error}).")
+
+    def _draw(self) -> None:
+        if (labels := self._layer()) is not None:
+            labels.refresh(extent=False, highlight=False)
+
+    def _layer(self) -> Labels | None:
+        here = (e for e in self._viewer.layers if str(e.unique_id) == self._labels)
+        return next(here, None)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What a thread needs to label blocks anew: pixels, and no layer."""
+
+    labels: NDArray[Any]
+    shares: list[NDArray[Any]]
+    values: Sequence[int]
+    state: Thresholds
+
+    def do(self, todo: list[Block] | Iterator[Block], stop: Callable[[], bool]) -> bool:
+        """Label blocks; tell whether all are done."""
+        for block in todo:
+            if stop():
+                return False
+            wanted = self.state.wanted
+            if _behind(self.state, block):
+                shares = [each[block] for each in self.shares]
+                before = _applied(self.state, block)
+                relabel(self.labels[block], shares, self.values, before, wanted)
+                self.state.applied[_start(block)] = wanted
+        return not stop()
+
+
+def pixels_of(layer: Layer) -> NDArray[Any]:
+    """Return the pixels of a layer; of several resolutions the full one."""
+    data = layer.data[0] if layer.multiscale else layer.data
+    return data
+
+
+def blocks(
+    shape: Sequence[int], box: NDArray[np.float64] | None = None
+) -> Iterator[Block]:
+    """Cut an array into blocks of whole rows, and give those that touch a box.
+
+    Parameters
+    ----------
+    shape : sequence of int
+    box : ndarray, shape (2, axes), optional
+        Lowest and highest corner in pixels; everything by default.
+    """
+    *outer, rows, columns = shape
+    high = max(1, _BLOCK // max(1, columns))
+    sizes = [*(1 for _ in outer), high]
+    lengths = [*outer, rows]
+    low, top = (np.zeros(len(shape)), np.array(shape)) if box is None else box
+    spans = []
+    for axis, (length, size) in enumerate(zip(lengths, sizes, strict=True)):
+        first = int(np.clip(np.floor(low[axis] + 0.5), 0, length)) // size
+        last = int(np.clip(np.ceil(top[axis] + 0.5), 0, length))
+        spans.append(range(first, math.ceil(last / size)))
+    for index in np.ndindex(*(len(each) for each in spans)):
+        starts = [
+            span[i] * size for span, i, size in zip(spans, index, sizes, strict=True)
+        ]
+        yield tuple(
+            slice(start, min(start + size, length))
+            for start, size, length in zip(starts, sizes, lengths, strict=True)
+        )
+
+
+def _seen(viewer: ViewerModel, layer: Layer) -> NDArray[np.float64] | None:
+    """Return what of a layer is in view; None, which is all, in 3-D."""
+    try:
+        return view_box(viewer, layer)
+    except OutsideError:
+        return None
+
+
+def _behind(state: Thresholds, block: Block) -> bool:
+    return _applied(state, block) != state.wanted
+
+
+def _applied(state: Thresholds, block: Block) -> tuple[float, ...]:
+    return state.applied.get(_start(block), (0.5,) * len(state.wanted))
+
+
+def _start(block: Block) -> tuple[int, ...]:
+    return tuple(each.start for each in block)
