@@ -105,7 +105,7 @@ def test_the_section_follows_while_dragged_and_the_rest_when_let_go(
     before = labels.data.copy()
     threshold = open_widget(viewer, "Predict").threshold
     assert not threshold.isHidden()
-    assert threshold.title.text() == "Threshold of 'guess'"
+    assert threshold.title.text() == "Threshold of c255 in 'guess'"
     assert threshold.number.value() == 0.5
     drawn: list[int] = []
     labels.events.set_data.connect(lambda: drawn.append(1))
@@ -153,7 +153,7 @@ def test_of_several_classes_each_has_its_own(
     labels, shares = add_prediction(viewer, (0, 1, 5))
     threshold = open_widget(viewer, "Predict").threshold
     texts = [threshold.classes.itemText(i) for i in range(3)]
-    assert texts == ["c0 above", "c1 above", "c5 above"]
+    assert texts == ["c0", "c1", "c5"]
     threshold.classes.setFocus()
     for _ in range(2):
         qtbot.keyClick(threshold.classes, Qt.Key.Key_Down)
@@ -180,7 +180,7 @@ def test_it_goes_with_its_layers(
     labels, _ = add_prediction(viewer)
     assert not threshold.isHidden()
     labels.name = "mine"
-    assert threshold.title.text() == "Threshold of 'mine'"
+    assert threshold.title.text() == "Threshold of c255 in 'mine'"
     viewer.layers.selection.active = viewer.layers["tissue"]
     assert threshold.labels is not None
     with qtbot.waitSignal(threshold.relabelling.finished, timeout=WAIT):

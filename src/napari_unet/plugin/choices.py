@@ -84,6 +84,10 @@ class LayerChoice(QComboBox):
         self._kinds = kinds
         self.refresh()
 
+    def lists(self, layer: Layer) -> bool:
+        """Whether a layer can be chosen."""
+        return layer in self._layers
+
     def choose(self, layer: Layer) -> None:
         """Choose a layer of the list."""
         self.setCurrentIndex(self._layers.index(layer))

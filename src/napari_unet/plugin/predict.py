@@ -29,6 +29,7 @@ from napari_unet.plugin.fit import FitView
 from napari_unet.plugin.forms import OptionsForm
 from napari_unet.plugin.lazy import WHERE_I_LOOK, Look
 from napari_unet.plugin.models import ModelChoice, describe, has_objects
+from napari_unet.plugin.next_steps import NextSteps
 from napari_unet.plugin.predict_job import Prediction, find_both, order_prediction
 from napari_unet.plugin.session import DockedWidget
 from napari_unet.plugin.settings import Follower
@@ -67,6 +68,7 @@ class PredictWidget(DockedWidget):
         layout.addWidget(self.progress)
         layout.addWidget(self.status)
         layout.addWidget(self.threshold)
+        layout.addWidget(self.next_steps)
         layout.addStretch(1)
         self._connect()
         self.model.refresh(self.session.model)
@@ -105,6 +107,7 @@ class PredictWidget(DockedWidget):
         self.progress = ProgressLine()
         self.status = paragraph()
         self.threshold = ThresholdSlider(self._viewer)
+        self.next_steps = NextSteps(self._viewer)
 
     def _data_box(self) -> QGroupBox:
         box = QGroupBox("Prediction")
@@ -129,6 +132,7 @@ class PredictWidget(DockedWidget):
         """Follow the layers of the viewer; napari calls it when they change."""
         self.image.refresh()
         self.threshold.follow()
+        self.next_steps.follow()
 
     def on_closed(self) -> None:
         """Stop the prediction when the dock is closed."""

@@ -98,18 +98,20 @@ class ThresholdSlider(QWidget):
             self._show(found)
 
     def _show(self, labels: Labels) -> None:
-        self.title.setText(f"Threshold of {labels.name!r}")
+        known = labels.metadata[RESULT_KEY]
+        names = known["names"]
+        several = len(names) > 2
+        which = "a class" if several else names[1]
+        self.title.setText(f"Threshold of {which} in {labels.name!r}")
         if str(labels.unique_id) == self._labels:
             return
         self._labels = str(labels.unique_id)
-        known = labels.metadata[RESULT_KEY]
-        names = known["names"]
         with QSignalBlocker(self.classes):
             self.classes.clear()
             for number, name in enumerate(names):
-                if len(names) > 2 or number == 1:
-                    self.classes.addItem(f"{name} above", number)
-        self.classes.setEnabled(len(names) > 2)
+                if several or number == 1:
+                    self.classes.addItem(name, number)
+        self.classes.setVisible(several)
         self.slider.mark(known.get("best_threshold"))
         self._show_number()
 

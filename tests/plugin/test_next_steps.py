@@ -1,0 +1,70 @@
+"""What comes after a prediction is one click away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from by_hand import PLUGIN, click, open_widget
+from napari.layers import Labels
+from qtpy.QtWidgets import QWidget
+
+from napari_unet.plugin import next_steps
+from napari_unet.plugin.choices import RESULT_KEY, LayerChoice
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pytest
+    from napari import Viewer
+    from pytestqt.qtbot import QtBot
+
+
+def test_only_widgets_that_exist_are_offered(
+    make_napari_viewer: Callable[..., Viewer], fake_worker: object, qtbot: QtBot
+) -> None:
+    viewer = make_napari_viewer()
+    steps = open_widget(viewer, "Predict").next_steps
+    assert set(steps.buttons) == next_steps._widgets() & {
+        "Objects",
+        "Correct",
+        "Evaluate",
+    }
+
+
+def test_a_step_opens_its_widget_on_the_prediction(
+    make_napari_viewer: Callable[..., Viewer],
+    fake_worker: object,
+    qtbot: QtBot,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    viewer = make_napari_viewer()
+    monkeypatch.setattr(next_steps, "_widgets", lambda: {"Evaluate"})
+    steps = open_widget(viewer, "Predict").next_steps
+    assert steps.isHidden()
+    known = {"what": "labels", "prediction": "a"}
+    guess = viewer.add_labels(
+        np.zeros((8, 8), np.uint8), name="guess", metadata={RESULT_KEY: known}
+    )
+    truth = viewer.add_labels(np.zeros((8, 8), np.uint8), name="truth")
+    assert not steps.isHidden()
+    opened = QWidget()
+    qtbot.addWidget(opened)
+    opened.prediction = LayerChoice(viewer, Labels, "")
+    opened.prediction.choose(truth)
+    asked: list[object] = []
+
+    def open_it(*which: object, tabify: bool) -> tuple[None, QWidget]:
+        asked.extend(which)
+        return None, opened
+
+    window = type(viewer.window)
+    monkeypatch.setattr(
+        window, "add_plugin_dock_widget", lambda _, *a, **k: open_it(*a, **k)
+    )
+    click(qtbot, steps.buttons["Evaluate"])
+    assert asked == [PLUGIN, "Evaluate"]
+    assert opened.prediction.layer is guess
+    assert viewer.layers.selection.active is guess
+    viewer.layers.remove(guess)
+    assert steps.isHidden()
