@@ -28,7 +28,7 @@ def test_the_installed_distribution_announces_it() -> None:
 
 
 def test_titles_read_as_actions(manifest: PluginManifest) -> None:
-    verbs = {"Open", "Save", "Make", "Download", "Train", "Predict"}
+    verbs = {"Open", "Save", "Make", "Download", "Train", "Predict", "Correct"}
     assert {each.title.split()[0] for each in manifest.contributions.commands} <= verbs
 
 
@@ -42,7 +42,7 @@ def test_widgets_are_in_the_segment_menu(manifest: PluginManifest) -> None:
     items = manifest.contributions.menus["napari/layers/segment"]
     widgets = manifest.contributions.widgets
     assert {each.command for each in items} == {each.command for each in widgets}
-    assert [each.display_name for each in widgets] == ["Train", "Predict"]
+    assert [each.display_name for each in widgets] == ["Train", "Predict", "Correct"]
 
 
 def test_plugin_modules_import_no_torch() -> None:

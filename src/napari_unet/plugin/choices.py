@@ -18,9 +18,13 @@ MODEL_KEY = "napari-unet model"
 """In a layer's metadata: the model that predicted it."""
 
 RESULT_KEY = "napari-unet result"
-"""In a layer's metadata: which `image` (its `unique_id`) it was predicted from, `what`
-it is, of probabilities the `class` by its index, which `prediction` it is of, and the
-`values` and `names` of all classes."""
+"""In a layer's metadata: which `image` (its `unique_id`) it was predicted from, at
+which pixel it has its `start`, `what` it is, of probabilities the `class` by its index,
+which `prediction` it is of, and the `values` and `names` of all classes."""
+
+CORRECTIONS_KEY = "napari-unet corrections"
+"""In the metadata of a labels layer: a person paints there what a prediction should be.
+See `napari_unet.plugin.correct_layer.Corrections`."""
 
 LOOK_KEY = "napari-unet look"
 """In a layer's metadata: it is computed only where it is looked at."""
@@ -100,11 +104,7 @@ class LayerChoice(QComboBox):
     def refresh(self) -> None:
         """List the layers anew; what is chosen stays so while it exists."""
         before = self.layer
-        found = [
-            each
-            for each in self._viewer.layers
-            if isinstance(each, self._kinds) and PREVIEW_KEY not in each.metadata
-        ]
+        found = [each for each in self._viewer.layers if self._fits(each)]
         came = [each for each in found if each not in self._layers]
         self._updating = True
         self.clear()
@@ -119,6 +119,9 @@ class LayerChoice(QComboBox):
         if self.layer != before:
             self.chosen.emit()
 
+    def _fits(self, layer: Layer) -> bool:
+        return isinstance(layer, self._kinds) and PREVIEW_KEY not in layer.metadata
+
     def _suggest(self, layers: list[Any]) -> int:
         """Take the newest of the best suited, none of which is a result of ours."""
         given = [each for each in self.given if each in layers]
@@ -129,3 +132,15 @@ class LayerChoice(QComboBox):
         if not self._updating:
             self.by_hand = True
             self.chosen.emit()
+
+
+class PredictionChoice(LayerChoice):
+    """The labels that a model predicted; takes the newest by itself."""
+
+    def _fits(self, layer: Layer) -> bool:
+        about = layer.metadata.get(RESULT_KEY, {})
+        predicted = MODEL_KEY in layer.metadata and about.get("what") != "objects"
+        return super()._fits(layer) and predicted
+
+    def _suggest(self, layers: list[Any]) -> int:
+        return self._layers.index(layers[-1]) if layers else -1

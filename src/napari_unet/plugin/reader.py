@@ -13,6 +13,7 @@ from napari_unet.data.read.lazy import is_zarr
 from napari_unet.data.read.ome_zarr import holds_labels, list_labels, open_levels
 from napari_unet.errors import ModelError
 from napari_unet.model import MODEL_FILE, read_info
+from napari_unet.plugin.correct_store import is_saved, open_saved
 from napari_unet.plugin.layers import layer_from_levels, layer_from_stack
 from napari_unet.plugin.session import session_of
 
@@ -68,6 +69,8 @@ def read_zarr(path: str) -> list[LayerData]:
         If it is damaged, or a plate or another group of several images.
     """
     image = Path(path)
+    if is_saved(image):
+        return [open_saved(image)]
     inside = list_labels(image)
     layers = [layer_from_levels(open_levels(each), "labels") for each in inside]
     if not holds_labels(image):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -42,12 +42,15 @@ class Target:
         Scale, units and position of the labels.
     image : str
         The image's `unique_id`.
+    start : list of int
+        The first pixel that is predicted, along `axes`.
     """
 
     name: str
     axes: str
     place: dict[str, Any]
     image: str = ""
+    start: list[int] = field(default_factory=list)
 
     @classmethod
     def of(cls, layer: Layer, stack: Stack, region: Region | None = None) -> Target:
@@ -55,7 +58,9 @@ class Target:
         start = start_of(region, layer, stack.axes)
         kept = [start[i] for i in range(layer.ndim) if stack.axes[i] != "C"]
         place = {**placement(layer), "translate": kept}
-        return cls(layer.name, stack.section_axes, place, str(layer.unique_id))
+        axes = stack.section_axes
+        first = [a for a, _ in region.along(axes)] if region else [0] * len(axes)
+        return cls(layer.name, axes, place, str(layer.unique_id), first)
 
 
 def result_layers(
@@ -85,6 +90,7 @@ def result_layers(
     """
     known = {
         "image": target.image,
+        "start": target.start,
         "prediction": uuid4().hex,
         **(info["classes"] or {}),
     }

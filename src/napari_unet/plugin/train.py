@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QGridLayout, QGroupBox
 from napari_unet.config import TrainingConfig, options, seconds
 from napari_unet.errors import ConfigError, UNetError
 from napari_unet.events import Event, PatchesDrawn, TrainingFinished
+from napari_unet.model import read_info
 from napari_unet.plugin import runs
 from napari_unet.plugin.choices import PREVIEW_KEY
 from napari_unet.plugin.data_box import DataBox
@@ -34,6 +35,7 @@ from napari_unet.presets import AUGMENTATIONS, PRESETS, RATES, usual_sizes
 
 if TYPE_CHECKING:
     import napari
+    from napari.layers import Image, Labels
 
     from napari_unet.plugin.pixel_job import PixelJob
 
@@ -129,6 +131,43 @@ class TrainWidget(DockedWidget):
     def reset_choices(self, _: Any = None) -> None:
         """Follow the layers of the viewer; napari calls it when they change."""
         self.data.refresh()
+
+    def offer(
+        self, image: Image, labels: Labels, *, init: Path, unlabelled: int = 0
+    ) -> None:
+        """Choose layers to train on and a model to go on from; nothing starts yet.
+
+        Parameters
+        ----------
+        image : Image
+        labels : Labels
+            In the values of the model's classes.
+        init : Path
+            Run folder or file of the model; the network becomes as it is.
+        unlabelled : int
+            The value in the labels that means not annotated.
+
+        Raises
+        ------
+        ModelError
+            If there is no such model.
+        """
+        network = read_info(init)["network"]
+        self.data.refresh()
+        self.image.choose(image)
+        self.labels.choose(labels)
+        self.zero.setCurrentIndex(self.zero.findData(unlabelled == 0))
+        shape = {name: network.get(name) for name in ("depth", "width", "context")}
+        self.advanced.enter(
+            {
+                **shape,
+                "network": network["name"],
+                "task": "classes",
+                "objects": "no",
+                "ignore": [unlabelled] if unlabelled else [],
+                "init": str(init),
+            }
+        )
 
     def on_closed(self) -> None:
         """Stop the training, its run kept, when the dock is closed."""

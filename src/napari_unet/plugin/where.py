@@ -123,6 +123,11 @@ def start_of(region: Region | None, layer: Layer, axes: str) -> NDArray[np.float
     return np.asarray(layer.affine.inverse(layer.data_to_world(first)))
 
 
+def in_world(viewer: ViewerModel, layer: Layer, pixel: Any) -> NDArray[np.float64]:
+    """Return where in the viewer's world a pixel of a layer lies."""
+    return np.asarray(layer.data_to_world(pixel), float) * _units(viewer, layer)
+
+
 def _at_sliders(viewer: ViewerModel, layer: Layer) -> NDArray[np.float64]:
     return _to_pixels(viewer, layer, viewer.dims.point)
 

@@ -1,0 +1,364 @@
+"""Painting corrections, and accepting what is right of a prediction."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtGui import QColor, QIcon, QPixmap
+from qtpy.QtWidgets import QComboBox, QGroupBox, QHBoxLayout, QVBoxLayout
+from superqt.utils import create_worker
+
+from napari_unet.errors import UNetError
+from napari_unet.plugin.choices import LOOK_KEY
+from napari_unet.plugin.correct_job import start_of_result
+from napari_unet.plugin.correct_layer import (
+    Corrections,
+    accept,
+    find_annotations,
+    labels_shape,
+    look_of,
+    seeded,
+)
+from napari_unet.plugin.correct_store import (
+    autosave,
+    describe_store,
+    find_saved,
+    layout_of,
+    new_pixels,
+    open_saved,
+)
+from napari_unet.plugin.fields import button, choice, paragraph
+from napari_unet.plugin.layers import placement, stack_from_layer
+from napari_unet.plugin.where import BOXES, region_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from napari.components import ViewerModel
+    from napari.layers import Labels
+    from numpy.typing import NDArray
+
+    from napari_unet.data.write.layout import Layout
+    from napari_unet.plugin.correct_unsure import Subject, UnsureBox
+    from napari_unet.plugin.session import Session
+
+    Bounds = list[tuple[int, int]]
+
+_PLACE, _SECTION, _VIEW, _ALL = (
+    "this place",
+    "this section",
+    "this view",
+    "all (edit a copy)",
+)
+_MOST = 2**27  # pixels that are accepted at once
+
+
+class PaintBox(QGroupBox):
+    """Makes the layer of corrections, and puts into it what is accepted.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+    session : Session
+    subject : callable
+        Returns what is corrected now, or raises `UNetError`.
+    unsure : UnsureBox
+        Which place is looked at.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        session: Session,
+        subject: Callable[[], Subject],
+        unsure: UnsureBox,
+    ) -> None:
+        super().__init__("Corrections")
+        self._viewer = viewer
+        self._session = session
+        self._subject = subject
+        self._unsure = unsure
+        self._busy = False  # a thread makes the layer or reads the prediction
+        self._make_fields()
+        self._lay_out()
+        self._connect()
+
+    # -- what is seen --------------------------------------------------------------
+
+    def _make_fields(self) -> None:
+        self.paint_button = button(
+            "&Paint", "Paint on a layer of corrections, apart from the prediction."
+        )
+        self.classes = QComboBox()
+        self.classes.setToolTip("<p>What the brush paints.</p>")
+        self.what = choice(
+            {each: each for each in (_PLACE, _SECTION, _VIEW, _ALL)},
+            "How much of the prediction is taken as true, where nothing is painted.",
+        )
+        self.accept_button = button(
+            "&Accept", "Take the prediction there as true, except where you painted."
+        )
+        self.open_button = button(
+            "&Open the last corrections", "Go on with those that were saved last."
+        )
+        self.status = paragraph()
+
+    def _lay_out(self) -> None:
+        layout = QVBoxLayout(self)
+        for left, right in (
+            (self.paint_button, self.classes),
+            (self.accept_button, self.what),
+        ):
+            row = QHBoxLayout()
+            row.addWidget(left)
+            row.addWidget(right, 1)
+            layout.addLayout(row)
+        layout.addWidget(self.open_button)
+        layout.addWidget(self.status)
+
+    def _connect(self) -> None:
+        self.paint_button.clicked.connect(self._on_paint)
+        self.classes.activated.connect(self._on_paint)
+        self.accept_button.clicked.connect(self._on_accept)
+        self.open_button.clicked.connect(self._on_open)
+        self._unsure.changed.connect(self.refresh)
+
+    def refresh(self) -> None:
+        """Follow the layers of the viewer."""
+        try:
+            subject = self._subject()
+        except UNetError:
+            self.setEnabled(False)
+            return
+        self.setEnabled(True)
+        saved = None
+        if subject.corrections is None:
+            saved = find_saved(subject.image.name, labels_shape(subject.image))
+        self.open_button.setVisible(saved is not None)
+        self._list_classes(subject)
+        for each in (self.paint_button, self.accept_button, self.open_button):
+            each.setEnabled(not self._busy)
+
+    def _list_classes(self, subject: Subject) -> None:
+        about = self._about(subject)
+        look = look_of(about, subject.prediction)["colormap"].color_dict
+        if subject.corrections is not None:
+            look = {e: subject.corrections.get_color(e) for e in about.values}
+        entries = [*zip(about.values, about.names, strict=True)]
+        chosen = self.classes.currentData()
+        with QSignalBlocker(self.classes):
+            self.classes.clear()
+            for value, name in entries:
+                text = str(value) if name == str(value) else f"{value} · {name}"
+                self.classes.addItem(_swatch(look[value]), text, value)
+            self.classes.addItem("erase: not annotated", about.unlabelled)
+            kept = self.classes.findData(chosen)
+            self.classes.setCurrentIndex(kept if kept >= 0 else len(entries) - 1)
+
+    def _about(self, subject: Subject) -> Corrections:
+        if subject.corrections is not None:
+            return Corrections.from_layer(subject.corrections)
+        return Corrections.of(subject.image, str(subject.model), subject.info)
+
+    # -- painting ------------------------------------------------------------------
+
+    def _on_paint(self, _: Any = None) -> None:
+        self._with_layer(self._start_painting)
+
+    def _start_painting(self, layer: Labels) -> None:
+        self._viewer.layers.selection.active = layer
+        layer.visible = True
+        layer.selected_label = self.classes.currentData()
+        layer.mode = "paint"
+
+    def _on_open(self) -> None:
+        self._with_layer(self._start_painting, saved=True)
+
+    def _with_layer(
+        self, then: Callable[[Labels], None], *, saved: bool = False
+    ) -> None:
+        """Do something with the layer of corrections, made before if there is none."""
+        try:
+            subject = self._subject()
+        except UNetError as error:
+            show_error(str(error))
+            return
+        if subject.corrections is not None:
+            then(subject.corrections)
+            return
+        about, image = self._about(subject), subject.image
+        path = find_saved(image.name, labels_shape(image)) if saved else None
+        given = None if saved else find_annotations(self._viewer, image)
+        pixels = given.data if given is not None and about.unlabelled == 0 else None
+        which = image.unique_id, subject.prediction.unique_id
+        made = partial(self._add, *which, then)
+        self._work(_make, layout_of(image, about), about, path, pixels, then=made)
+
+    def _add(
+        self, of: Any, seen_in: Any, then: Callable[[Labels], None], made: Made
+    ) -> None:
+        image = self._find(of)
+        if image is None:
+            self.status.setText("The image was removed: nothing was added.")
+            return
+        pixels, about, path, remark = made
+        about = replace(about, image=str(image.unique_id), name=image.name)
+        look = look_of(about, self._find(seen_in))
+        layer = self._viewer.add_labels(pixels, **{**placement(image), **look})
+        autosave(layer, layout_of(image, about), path, self._session)
+        self.status.setText(remark)
+        then(layer)
+
+    # -- accepting -----------------------------------------------------------------
+
+    def _on_accept(self) -> None:
+        self._with_layer(self._accept)
+
+    def _accept(self, layer: Labels) -> None:
+        try:
+            subject = self._subject()
+            bounds = self._bounds(subject)
+        except UNetError as error:
+            show_error(str(error))
+            return
+        prediction = subject.prediction
+        start = start_of_result(prediction)
+        pixels = prediction.data[0] if prediction.multiscale else prediction.data
+        inner = [(a - s, b - s) for (a, b), s in zip(bounds, start, strict=True)]
+        self._work(
+            _read, pixels, inner, then=partial(self._put, layer.unique_id, bounds)
+        )
+
+    def _put(self, which: Any, bounds: Bounds, pixels: NDArray[Any]) -> None:
+        layer = self._find(which)
+        if layer is None:
+            self.status.setText("The corrections were removed: nothing was accepted.")
+            return
+        count = accept(layer, pixels, bounds)
+        self._viewer.layers.selection.active = layer
+        if self.what.currentText() == _PLACE:
+            self._unsure.table.tick()
+        self.status.setText(
+            f"{count} pixels are now taken as true (Ctrl+Z takes them back)."
+        )
+
+    def _bounds(self, subject: Subject) -> Bounds:
+        """Return which pixels of the image are to be accepted."""
+        what, image = self.what.currentText(), subject.image
+        stack = stack_from_layer(image)
+        prediction, axes = subject.prediction, stack.section_axes
+        start = start_of_result(prediction)
+        shape = (prediction.data[0] if prediction.multiscale else prediction.data).shape
+        whole = [(a, a + n) for a, n in zip(start, shape, strict=True)]
+        if what == _ALL:
+            wanted = whole
+        elif what == _PLACE:
+            wanted = self._around(axes)
+        else:
+            box = BOXES["current section" if what == _SECTION else "current view"]
+            region = region_in(box(self._viewer, image), image, stack, what[5:])
+            wanted = list(region.along(axes))
+        bounds = [
+            (max(a, low), min(b, high))
+            for (a, b), (low, high) in zip(wanted, whole, strict=True)
+        ]
+        if any(a >= b for a, b in bounds):
+            raise UNetError(
+                f"{prediction.name!r} has nothing at {what}. Move to where it was "
+                "predicted, or predict that part, too."
+            )
+        if np.prod([b - a for a, b in bounds]) > _MOST or (
+            what == _ALL and LOOK_KEY in prediction.metadata
+        ):
+            raise UNetError(
+                f"{what.capitalize()} of {prediction.name!r} is too much to be taken "
+                "over at once. Accept the view, or a section."
+            )
+        return bounds
+
+    def _around(self, axes: str) -> Bounds:
+        place = self._unsure.place
+        if place is None:
+            raise UNetError(
+                "No place is looked at. Press Find unsure places and choose one, or "
+                "accept this view or section."
+            )
+        half = self._unsure.size_.value() // 2
+        return [
+            (at - half, at + half) if axis in "YX" else (at, at + 1)
+            for axis, at in zip(axes, place.position, strict=True)
+        ]
+
+    # -- threads -------------------------------------------------------------------
+
+    def _find(self, which: Any) -> Any:
+        """Return the layer of that `unique_id`, or None if it is gone."""
+        found = [each for each in self._viewer.layers if each.unique_id == which]
+        return found[0] if found else None
+
+    def _work(self, function: Any, *given: Any, then: Callable[[Any], None]) -> None:
+        """Call a function in a thread, and go on with what it returns."""
+        self._busy = True
+        self.refresh()
+        create_worker(
+            function,
+            *given,
+            _connect={
+                "returned": partial(self._on_done, then),
+                "errored": self._on_failed,
+            },
+        )
+
+    def _on_done(self, then: Callable[[Any], None], result: Any) -> None:
+        self._busy = False
+        then(result)
+        self.refresh()
+
+    def _on_failed(self, error: Exception) -> None:
+        self._busy = False
+        show_error(f"The corrections could not be made ready ({error}).")
+        self.refresh()
+
+
+Made = tuple[Any, Corrections, "Path | None", str]
+"""Pixels, what they mean, where they are saved, and a remark to the user."""
+
+
+def _make(
+    layout: Layout, about: Corrections, saved: Path | None, annotations: Any
+) -> Made:
+    """Make the pixels of corrections, or open them; meant for a thread."""
+    if saved is not None:
+        pixels, _, _ = open_saved(saved)
+        remark = f"Opened {saved.name}; what you paint is saved there."
+        return pixels, describe_store(saved), saved, remark
+    pixels, path = new_pixels(layout, about)
+    if annotations is not None and not seeded(pixels, annotations, about):
+        return (
+            pixels,
+            about,
+            path,
+            (
+                "The annotations in the viewer have other values than the model's "
+                "classes, and were not copied."
+            ),
+        )
+    return pixels, about, path, ""
+
+
+def _read(pixels: Any, bounds: Bounds) -> NDArray[Any]:
+    """Read a part of a prediction, which may lie on the disk; meant for a thread."""
+    return np.array(pixels[tuple(slice(*each) for each in bounds)])
+
+
+def _swatch(colour: Any) -> QIcon:
+    pixmap = QPixmap(14, 14)
+    red, green, blue = (float(each) for each in colour[:3])
+    pixmap.fill(QColor.fromRgbF(red, green, blue))
+    return QIcon(pixmap)
