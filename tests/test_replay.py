@@ -57,7 +57,7 @@ def test_a_time_is_left_out_where_steps_say_how_long() -> None:
 
 
 CHANGES: list[dict[str, Any]] = [
-    {"ignore": (-1, 255), "steps": 3},
+    {"ignore": (-1, 255), "steps": 3, "class_names": "-2=a b, 7=ä"},
     {"flip": False, "rotate": True, "epochs": 2, "steps_per_epoch": 5},
     {"learning_rate": 1.25e-5, "network": "unet-3d", "anisotropy": 12.5},
     {"init": "/runs/a b", "freeze": 0.25, "pretrained": False},

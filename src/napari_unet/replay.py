@@ -219,10 +219,10 @@ def as_flags(options: Mapping[str, Any]) -> list[str]:
         flag = "--" + name.replace("_", "-")
         if isinstance(value, bool):
             flags.append(flag if value else f"--no-{flag[2:]}")
-        elif isinstance(value, list | tuple):  # perhaps with a minus in front
-            flags.append(f"{flag}={','.join(map(str, value))}")
         else:
-            flags += [flag, str(value)]
+            several = isinstance(value, list | tuple)
+            text = ",".join(map(str, value)) if several else str(value)
+            flags += [f"{flag}={text}"] if text.startswith("-") else [flag, text]
     return flags
 
 

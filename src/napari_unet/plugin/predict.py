@@ -27,16 +27,27 @@ from napari_unet.plugin.fields import (
 from napari_unet.plugin.filling import FillingLayers
 from napari_unet.plugin.fit import FitView
 from napari_unet.plugin.forms import OptionsForm
+from napari_unet.plugin.layers import stack_from_layer
 from napari_unet.plugin.lazy import WHERE_I_LOOK, Look
 from napari_unet.plugin.models import ModelChoice, describe, has_objects
 from napari_unet.plugin.next_steps import NextSteps
-from napari_unet.plugin.predict_job import Prediction, find_both, order_prediction
+from napari_unet.plugin.predict_job import (
+    Prediction,
+    find_both,
+    order_prediction,
+    region_asked,
+)
+from napari_unet.plugin.recipes import PredictRecipe
+from napari_unet.plugin.replay import ReplayButton
 from napari_unet.plugin.session import DockedWidget
 from napari_unet.plugin.settings import Follower
+from napari_unet.plugin.sources import LayerRef
 from napari_unet.plugin.threshold import ThresholdSlider
 from napari_unet.plugin.where import BOXES
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import napari
     from qtpy.QtWidgets import QCheckBox
 
@@ -69,6 +80,7 @@ class PredictWidget(DockedWidget):
         layout.addWidget(self.status)
         layout.addWidget(self.threshold)
         layout.addWidget(self.next_steps)
+        layout.addWidget(self.replay)
         layout.addStretch(1)
         self._connect()
         self.model.refresh(self.session.model)
@@ -108,6 +120,7 @@ class PredictWidget(DockedWidget):
         self.status = paragraph()
         self.threshold = ThresholdSlider(self._viewer)
         self.next_steps = NextSteps(self._viewer)
+        self.replay = ReplayButton(self._recipe)
 
     def _data_box(self) -> QGroupBox:
         box = QGroupBox("Prediction")
@@ -127,6 +140,7 @@ class PredictWidget(DockedWidget):
         self.session.model_trained.connect(self.model.refresh)
         self.predict_button.clicked.connect(self._on_predict)
         self.cancel_button.clicked.connect(self._on_cancel)
+        self.replay.said.connect(self.status.setText)
 
     def reset_choices(self, _: Any = None) -> None:
         """Follow the layers of the viewer; napari calls it when they change."""
@@ -179,6 +193,7 @@ class PredictWidget(DockedWidget):
             return
         try:
             self._ordered = ordered = self._order()
+            self.replay.done = self._recipe()
         except UNetError as error:
             show_error(str(error))
             return
@@ -206,19 +221,33 @@ class PredictWidget(DockedWidget):
         self.status.setText("Measuring the image …")
         look.said.connect(self.status.setText)
 
-    def _order(self) -> Prediction:
-        wanted = [
+    def _wanted(self) -> list[str]:
+        return [
             name
             for name, box in self._boxes.items()
             if box.isChecked() and not box.isHidden()
         ]
+
+    def _recipe(self) -> PredictRecipe:
+        layer, _ = find_both(self.image.layer, self.model.path())
+        where = self.where.currentText()
+        region = region_asked(self._viewer, layer, stack_from_layer(layer), where)
+        return PredictRecipe(
+            LayerRef(layer),
+            cast("Path", self.model.path()),
+            self.advanced.values(),
+            self._wanted(),
+            None if region is None else region.bounds,
+        )
+
+    def _order(self) -> Prediction:
         return order_prediction(
             self._viewer,
             self.session,
             self.image.layer,
             self.model.path(),
             self.where.currentText(),
-            wanted,
+            self._wanted(),
             self.advanced.values(),
         )
 

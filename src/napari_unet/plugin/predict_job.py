@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
+    from napari_unet.data import Stack
+    from napari_unet.data.region import Region
     from napari_unet.plugin.results import LayerData
     from napari_unet.plugin.session import Session
 
@@ -88,9 +90,7 @@ def order_prediction(
     session.check_free()
     info = read_info(file)
     stack = stack_from_layer(layer)
-    region = None
-    if where in BOXES:
-        region = region_in(BOXES[where](viewer, layer), layer, stack, where)
+    region = region_asked(viewer, layer, stack, where)
     config = PredictionConfig.from_dict(entered)
     folder = pixels.temporary_folder()
     copy = folder / "image.npy"
@@ -111,6 +111,15 @@ def order_prediction(
     job = PixelJob(session.worker, request, hand_over, folder)
     target = Target.of(layer, stack, region)
     return Prediction(job, target, info, str(model), files)
+
+
+def region_asked(
+    viewer: ViewerModel, layer: Image, stack: Stack, where: str
+) -> Region | None:
+    """Return the part of an image that is to be predicted; None for all of it."""
+    if where not in BOXES:
+        return None
+    return region_in(BOXES[where](viewer, layer), layer, stack, where)
 
 
 def find_both(layer: Image | None, model: Path | None) -> tuple[Image, Path]:

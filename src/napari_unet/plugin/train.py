@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +28,11 @@ from napari_unet.plugin.forms import OptionsForm
 from napari_unet.plugin.live import PauseButton
 from napari_unet.plugin.models import ModelChoice
 from napari_unet.plugin.preview import PatchPlace
+from napari_unet.plugin.recipes import TrainRecipe
+from napari_unet.plugin.replay import ReplayButton
 from napari_unet.plugin.session import DockedWidget
 from napari_unet.plugin.settings import Follower, preferences
+from napari_unet.plugin.sources import LayerRef
 from napari_unet.plugin.train_job import preview_job, stacks_of, train_job
 from napari_unet.plugin.train_report import TrainReport
 from napari_unet.presets import AUGMENTATIONS, PRESETS, RATES, usual_sizes
@@ -64,6 +68,7 @@ class TrainWidget(DockedWidget):
         layout.addWidget(self._training_box())
         layout.addLayout(self._buttons())
         layout.addWidget(self.report)
+        layout.addWidget(self.replay)
         layout.addStretch(1)
         self._connect()
         self._on_options()
@@ -95,6 +100,7 @@ class TrainWidget(DockedWidget):
         self.report = TrainReport()
         self.progress, self.plot = self.report.progress, self.report.plot
         self.status = self.report.status
+        self.replay = ReplayButton(self._recipe)
 
     def _training_box(self) -> QGroupBox:
         box = QGroupBox("Training")
@@ -127,6 +133,7 @@ class TrainWidget(DockedWidget):
         self.train_button.clicked.connect(self._on_train)
         self.stop_button.clicked.connect(self._on_stop)
         self.predict_button.clicked.connect(self._open_predict)
+        self.replay.said.connect(self.status.setText)
 
     def reset_choices(self, _: Any = None) -> None:
         """Follow the layers of the viewer; napari calls it when they change."""
@@ -251,11 +258,31 @@ class TrainWidget(DockedWidget):
         image, labels = stacks_of(self.image.layer, self.labels.layer)
         self.session.check_free()
         self._suggest_run()  # with the time of now, unless the user named it
-        entered = self._entered()
-        run, resume = self.run.path(), self._stored() is not None
-        job = train_job(self.session.worker, image, labels, run, entered, resume=resume)
+        recipe = self._recipe()
+        run, resume = recipe.run, recipe.resume
+        job = train_job(
+            self.session.worker,
+            image,
+            labels,
+            run,
+            self._entered(),
+            resume=resume,
+            begin=partial(recipe.begin, recipe.labels.given(image)),
+        )
         self._run, self._resuming = run, resume
+        self.replay.done = recipe
         return job
+
+    def _recipe(self) -> TrainRecipe:
+        stacks_of(self.image.layer, self.labels.layer)  # says what is missing
+        entered, stored = self._entered(), self._stored()
+        return TrainRecipe(
+            LayerRef(self.image.layer),
+            LayerRef(self.labels.layer),
+            self.run.path(),
+            entered if stored is None else runs.changes(entered, stored),
+            resume=stored is not None,
+        )
 
     def _entered(self) -> dict[str, Any]:
         return {
@@ -315,6 +342,8 @@ class TrainWidget(DockedWidget):
         self.status.setText("Added patches as they will be trained, and their labels.")
 
     def _on_finished(self, event: TrainingFinished) -> None:
+        if event.reason == "stopped" and isinstance(self.replay.done, TrainRecipe):
+            self.replay.done.remarks.append(f"It was stopped at step {event.step}.")
         if event.model is not None:
             self.session.announce(Path(event.model))
         show_info(event.message)

@@ -12,6 +12,7 @@ from napari_unet.plugin.layers import mask_from_layer, stack_from_layer
 from napari_unet.plugin.pixel_job import PixelJob
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
     from threading import Event
 
@@ -53,6 +54,7 @@ def train_job(
     entered: dict[str, Any],
     *,
     resume: bool,
+    begin: Callable[[], None] = lambda: None,
 ) -> PixelJob:
     """Make the job, and a folder for its pixels in the run folder.
 
@@ -65,6 +67,8 @@ def train_job(
         Every option, by name. Of a run that is resumed, those that were changed are
         sent; whether they may be, the worker knows.
     resume : bool
+    begin : callable
+        Called in a background thread once the pixels are written.
 
     Raises
     ------
@@ -81,7 +85,7 @@ def train_job(
         runs.check_free(run)
         sent = TrainingConfig.from_dict(entered).to_dict()
     more = {"do": "train", "run": str(run), "resume": resume}
-    return _job(worker, image, labels, pixels.private_folder(run), sent, more)
+    return _job(worker, image, labels, pixels.private_folder(run), sent, more, begin)
 
 
 def preview_job(
@@ -106,11 +110,15 @@ def _job(
     folder: Path,
     options: dict[str, Any],
     more: dict[str, Any],
+    begin: Callable[[], None] = lambda: None,
 ) -> PixelJob:
     files = {folder / "image.npy": image, folder / "labels.npy": labels}
 
     def prepare(cancelled: Event) -> dict[str, Any] | None:
-        return {} if pixels.write_pixels(files, cancelled) else None
+        if not pixels.write_pixels(files, cancelled):
+            return None
+        begin()
+        return {}
 
     request = {
         **pixels.describe(image, folder / "image.npy"),

@@ -1,0 +1,170 @@
+"""What a widget did or would do, to be said as a shell line or a script."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.errors import UNetError
+from napari_unet.plugin import runs
+from napari_unet.plugin.settings import preferences
+from napari_unet.plugin.sources import Given, LayerRef, free_folder, keep
+from napari_unet.replay import Prediction, Told, Training
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    Done = tuple[Training | Prediction, list[str]]
+    """What to say, and sentences about it for the user."""
+
+_TIMED = (
+    "In a given time a computer does not always do as many steps; for the very same "
+    "model, say under Advanced how many."
+)
+
+
+@dataclass
+class TrainRecipe:
+    """A training on layers.
+
+    Attributes
+    ----------
+    image, labels : LayerRef
+    run : Path
+    options : mapping
+        Every option by name; of a run that is resumed, those that change.
+    resume : bool
+    remarks : list of str
+        Why doing it again would give something else.
+    home : Path or None
+        The folder to save layers to that are in no file; by default that of the run.
+    mask : Path or None
+        The file of the labels as they were when the training began.
+    """
+
+    image: LayerRef
+    labels: LayerRef
+    run: Path
+    options: Mapping[str, Any]
+    resume: bool = False
+    remarks: list[str] = field(default_factory=list)
+    home: Path | None = None
+    mask: Path | None = None
+
+    def begin(self, labels: Given) -> None:
+        """Find or save the labels as they are now; for a background thread."""
+        try:
+            if (found := labels.find()) and not found[1].axes:
+                self.mask = found[0]
+            elif preferences().get("training", "keep_labels"):
+                self.mask = keep(labels, self.run / "labels.tif")
+        except UNetError as error:  # no reason not to train
+            self.remarks.append(str(error))
+
+    def again(self) -> TrainRecipe:
+        """Return what gives the same model once more, in a folder of its own."""
+        stored = runs.stored_options(self.run) if self.resume else None
+        run = free_folder(self.run.with_name(f"{self.run.name} again"))
+        options = stored or self.options
+        return replace(self, run=run, options=options, resume=False, home=self.run)
+
+    def gather(self) -> Callable[[], Done]:
+        """Look at the layers; what is returned is for a background thread.
+
+        Raises
+        ------
+        UNetError
+            If one is gone.
+        """
+        image = self.image.given()
+        labels = self.labels.given(image.stack) if self.mask is None else None
+        return lambda: self._done(image, labels)
+
+    def _done(self, image: Given, labels: Given | None) -> Done:
+        remarks, home = list(self.remarks), self.home or self.run
+        path, told = _file_of(image, self.image, home / "image.tif", remarks)
+        mask, own = self.mask, home / "labels.tif"
+        if labels is not None:
+            mask, asked = _file_of(labels, self.labels, own, remarks)
+            if asked.axes and not told.axes:  # which cannot be said of a mask alone
+                mask = _save(labels, self.labels, own, remarks)
+        if not (self.options.get("steps") or self.options.get("epochs")):
+            remarks.append(_TIMED)
+        pair = (str(path), str(mask))
+        done = Training([pair], str(self.run), self.options, told, self.resume)
+        return done, remarks
+
+
+@dataclass
+class PredictRecipe:
+    """A prediction of a layer.
+
+    Attributes
+    ----------
+    image : LayerRef
+    model : Path
+    options : mapping
+        Every option by name.
+    wanted : sequence of str
+        What is predicted besides labels.
+    region : sequence of (int, int), or None
+    """
+
+    image: LayerRef
+    model: Path
+    options: Mapping[str, Any]
+    wanted: Sequence[str] = ()
+    region: Sequence[Sequence[int]] | None = None
+
+    def again(self) -> PredictRecipe:
+        """Return what does the same once more."""
+        return self
+
+    def gather(self) -> Callable[[], Done]:
+        """Look at the layer; what is returned is for a background thread.
+
+        Raises
+        ------
+        UNetError
+            If it is gone.
+        """
+        image = self.image.given()
+        return lambda: self._done(image)
+
+    def _done(self, image: Given) -> Done:
+        remarks: list[str] = []
+        new = runs.new_run(self.image.name, datetime.now().astimezone())
+        path, told = _file_of(image, self.image, new / "image.tif", remarks)
+        out = new if path.parent == new else free_folder(_beside(path))
+        wanted = [each for each in self.wanted if each != "attention"]
+        if len(wanted) < len(self.wanted):
+            remarks.append("Images of attention are made in the window only.")
+        done = Prediction(
+            str(self.model),
+            str(path),
+            str(out),
+            self.options,
+            wanted,
+            self.region,
+            told,
+        )
+        return done, remarks
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.name.partition('.')[0]} prediction")
+
+
+def _file_of(
+    given: Given, layer: LayerRef, path: Path, remarks: list[str]
+) -> tuple[Path, Told]:
+    """Return the file of a layer, and write one if there is none."""
+    return given.find() or (_save(given, layer, path, remarks), Told())
+
+
+def _save(given: Given, layer: LayerRef, path: Path, remarks: list[str]) -> Path:
+    path = keep(given, path)
+    remarks.append(f"The layer {layer.name!r} is in no file as it is now: see {path}.")
+    return path
