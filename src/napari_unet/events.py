@@ -146,6 +146,39 @@ class Resumed(Event):
 
 
 @dataclass(frozen=True)
+class LivePredicted(Event):
+    """What is looked at was predicted by the network as it is now; not in the log.
+
+    Attributes
+    ----------
+    step : int
+    bounds : list of [int, int]
+        First pixel and the one after the last along each axis of the labels, rows and
+        columns last.
+    path : str
+        The .npy file with it; whoever reads it removes it.
+    kind : str
+        ``"labels"``, ``"probability"``, or ``"values"`` for regression.
+    pair : int
+        Which of the images.
+    """
+
+    step: int
+    bounds: list[list[int]]
+    path: str
+    kind: str
+    pair: int = 0
+
+
+@dataclass(frozen=True)
+class LiveFailed(Event):
+    """What is looked at could not be predicted; the training goes on."""
+
+    step: int
+    message: str
+
+
+@dataclass(frozen=True)
 class TrainingFinished(Event):
     """The training ended and its best model is safe.
 
@@ -340,6 +373,8 @@ _BY_NAME = {
         CheckpointSaved,
         Paused,
         Resumed,
+        LivePredicted,
+        LiveFailed,
         TrainingFinished,
         PatchesDrawn,
         PredictionStarted,

@@ -33,6 +33,10 @@ PREVIEW_KEY = "napari-unet preview"
 """In a layer's metadata: it shows training patches."""
 
 
+LIVE_KEY = "napari-unet live"
+"""In a layer's metadata: it shows what a network that is being trained predicts."""
+
+
 class LayerChoice(QComboBox):
     """The layers of one type; takes the only one, or the newest given one, by itself.
 
@@ -120,7 +124,8 @@ class LayerChoice(QComboBox):
             self.chosen.emit()
 
     def _fits(self, layer: Layer) -> bool:
-        return isinstance(layer, self._kinds) and PREVIEW_KEY not in layer.metadata
+        passing = {PREVIEW_KEY, LIVE_KEY} & layer.metadata.keys()
+        return isinstance(layer, self._kinds) and not passing
 
     def _suggest(self, layers: list[Any]) -> int:
         """Take the newest of the best suited, none of which is a result of ours."""

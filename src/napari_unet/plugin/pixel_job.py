@@ -55,7 +55,7 @@ class PixelJob(QObject):
         self.gives_way = gives_way
         self._request = request
         self._prepare = prepare
-        self._folder = folder
+        self.folder = folder
         self._cancelled = threading.Event()
         self._job: Job | None = None
 
@@ -83,7 +83,7 @@ class PixelJob(QObject):
         """Remove the pixels now, when no event loop is left to end the job."""
         self._cancelled.set()
         QThreadPool.globalInstance().waitForDone(_PATIENCE)
-        remove(self._folder)
+        remove(self.folder)
 
     def _submit(self, prepared: dict[str, Any] | None) -> None:
         if prepared is None or self._cancelled.is_set():
@@ -102,7 +102,7 @@ class PixelJob(QObject):
         if self._request["do"] == "train":  # a prediction has no folder to choose
             way_out += ", or choose another run folder"
         if isinstance(error, OSError):
-            message = f"could not be written to {self._folder} ({error}). {way_out}."
+            message = f"could not be written to {self.folder} ({error}). {way_out}."
         else:
             message = f"could not be read ({error}). Open the image again."
         self.failed.emit(f"The pixels {message}")
@@ -110,6 +110,6 @@ class PixelJob(QObject):
 
     def _end(self) -> None:
         self._job = None
-        remove(self._folder)
+        remove(self.folder)
         self.ended.emit()
         self.deleteLater()

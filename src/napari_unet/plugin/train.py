@@ -26,6 +26,7 @@ from napari_unet.plugin.fields import (
 )
 from napari_unet.plugin.forms import OptionsForm
 from napari_unet.plugin.live import PauseButton
+from napari_unet.plugin.live_layer import LiveLayer, live_choice
 from napari_unet.plugin.models import ModelChoice
 from napari_unet.plugin.preview import PatchPlace
 from napari_unet.plugin.recipes import TrainRecipe
@@ -95,6 +96,8 @@ class TrainWidget(DockedWidget):
         self.preview_button = button("Preview", "Show patches as they will be trained.")
         self.train_button = button("Train", "Train a U-Net on these two layers.")
         self.pause_button = PauseButton()
+        self.live = live_choice()
+        self._live_layer = LiveLayer(self._viewer, self.live)
         self.stop_button = button("Stop", "Stop now and keep the best model so far.")
         self.predict_button = button("Predict …", "Use the trained model.")
         self.report = TrainReport()
@@ -108,6 +111,7 @@ class TrainWidget(DockedWidget):
         form.addRow("Network", self.advanced.field("network"))
         form.addRow("Time", self.budget)
         form.addRow("Run folder", self.run)
+        form.addRow("Live", self.live)
         form.addRow(folded("Advanced", self.advanced))
         return box
 
@@ -250,6 +254,7 @@ class TrainWidget(DockedWidget):
         job.failed.connect(self._on_failed)
         job.died.connect(self._on_died)
         self.pause_button.follow(job)
+        self._live_layer.follow(job, [(self.image.layer, self.labels.layer)])
         job.ended.connect(self._on_ended)
         self._update_buttons()
         self.session.start(job)

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.config import NetworkConfig, TrainingConfig
+    from napari_unet.data.normalisation import Normalisation
     from napari_unet.data.stack import Stack
 
     Pair = tuple[Stack, Stack]
@@ -107,6 +108,8 @@ class Dataset:
     splits : list of Split
         Of each image, those of `held_out` last.
     held_out : list of HeldOut
+    normalisations : list of Normalisation
+        Of each image.
     digest : str
         SHA-256 of all pixels that matter, in hexadecimal.
     prints : list of dict
@@ -147,6 +150,7 @@ class Dataset:
         self.network = network_config(config, channels, self.target.n)
         hashed = hashlib.sha256()
         sections = [_read(*pair, self.target, hashed, self.network) for pair in every]
+        self.normalisations = [each.normalise for each in sections]
         self.digest = hashed.hexdigest()
         self.splits = self._split(sections, len(held_out))
         self.prints = [
@@ -361,6 +365,7 @@ class _Sections:
     near : ndarray of int, shape (sections or volumes, n)
         Which of `pixels` the network sees at once, side by side.
     shape : tuple of int
+    normalise : Normalisation
     prints : dict of int to list of str
         By number, the fingerprints of all that was read of image and labels.
     """
@@ -369,6 +374,7 @@ class _Sections:
     labels: dict[int, NDArray[Any]]
     near: NDArray[np.intp]
     shape: tuple[int, ...]
+    normalise: Normalisation
     prints: dict[int, list[str]]
 
     def seen(
@@ -420,7 +426,9 @@ def _read(
                 pixels[each] = np.stack(planes, 1) if dims == 3 else planes[0]
         indices[number] = encoded if dims == 3 else encoded[0]
         prints.setdefault(number, []).extend(map(fingerprint, masks))
-    return _Sections(pixels, indices, near, image.shape_seen(dims)[:-1], prints)
+    return _Sections(
+        pixels, indices, near, image.shape_seen(dims)[:-1], normalise, prints
+    )
 
 
 def _prints(image: _Sections, split: Split) -> dict[str, list[str]]:

@@ -14,6 +14,7 @@ from napari_unet.errors import ConfigError, TrainingError
 from napari_unet.events import (
     CheckpointSaved,
     Event,
+    LivePredicted,
     Paused,
     Resumed,
     StepDone,
@@ -28,6 +29,7 @@ from napari_unet.networks.compute import (
 from napari_unet.training.budget import Budget
 from napari_unet.training.dataset import Dataset, step_seed
 from napari_unet.training.learner import Learner, NotFiniteError
+from napari_unet.training.live import LivePreview
 from napari_unet.training.optimisers import (
     PLATEAU,
 )
@@ -40,6 +42,8 @@ from napari_unet.training.validation import score_held_out
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+
+    import torch
 
     from napari_unet.config import TrainingConfig
     from napari_unet.events import TrainingFinished
@@ -101,6 +105,7 @@ class Trainer:
         self.transfer: dict[str, Any] | None = None
         self._check_judged()
         self.learner = Learner(config, self.network_config)
+        self.live = LivePreview(self.learner, self.data, self.pairs, self.control)
         if self.run and resume:
             self._resume(self.run)
         else:
@@ -120,7 +125,7 @@ class Trainer:
     def events(self) -> Iterator[Event]:
         """Train, yielding events; each is in the log before it is seen."""
         for event in self._events():
-            if self.run:
+            if self.run and not isinstance(event, LivePredicted):
                 self.run.append(event)
             yield event
 
@@ -159,8 +164,12 @@ class Trainer:
 
     def _heed(self) -> Iterator[Event]:
         """Do what we were told since the last step."""
+        yield from self._look()
         if self.control.paused:
             yield from self._pause()
+
+    def _look(self) -> Iterator[Event]:
+        yield from self.live.events(self.progress.step, self._model)
 
     def _pause(self) -> Iterator[Event]:
         """Wait without computing; the clock stands still, and a kill loses nothing."""
@@ -169,7 +178,9 @@ class Trainer:
             yield self._checkpoint(self.run)
         yield Paused(self.progress.step)
         while self.control.paused:
-            self.control.wait(self.control.view)
+            seen = self.control.view
+            yield from self._look()
+            self.control.wait(seen)
         self.budget.start(spent)
         if not self.control():
             yield Resumed(self.progress.step)
@@ -232,9 +243,14 @@ class Trainer:
 
     def _keep_best(self) -> None:
         self.progress.best_step = self.progress.step
-        network = copy.deepcopy(self.learner.average).cpu().eval()
+        self.best = self._model(copy.deepcopy(self.learner.average).cpu().eval())
+        if self.run:
+            self.best.save(self.run.model)
+
+    def _model(self, network: torch.nn.Module) -> Model:
+        """Describe a network of this training as a model."""
         target = self.data.target
-        self.best = Model(
+        return Model(
             network,
             self.network_config,
             None if isinstance(target, Scale) else target,
@@ -252,8 +268,6 @@ class Trainer:
             },
             scale=target if isinstance(target, Scale) else None,
         )
-        if self.run:
-            self.best.save(self.run.model)
 
     def _pixel_size(self) -> dict[str, float]:
         """Return the pixel size that all images have."""
