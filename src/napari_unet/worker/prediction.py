@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -101,6 +102,8 @@ def _ready_to_look(known: str, changed: int) -> LazyPrediction:
     request = json.loads(known)
     model = Model.load(request["model"])
     config = PredictionConfig.from_dict(request.get("options", {}))
+    if "nothing" in request and config.precision == "auto":
+        config = replace(config, precision="fp32")  # no pixels to try bfloat16 on
     measured = request.get("normalisation")
     normalise = measured and Normalisation.from_dict(measured)
     return prepare_look(model, image_of(request), config, normalise)
