@@ -212,6 +212,7 @@ def read_info(path: str | Path) -> dict[str, Any]:
         info = json.loads(metadata["model"])
     except (KeyError, ValueError) as error:
         raise ModelError(f"{path}: the model is damaged ({error!r}).") from error
-    if not isinstance(info, dict):
+    described = isinstance(info, dict) and isinstance(info.get("network"), dict)
+    if not described or not ("classes" in info or "scale" in info):
         raise ModelError(f"{path}: the model is damaged (it describes no network).")
-    return info
+    return {"classes": None, **info}

@@ -70,7 +70,12 @@ class TrainedModel:
         ours, theirs = stack.n_channels, self.config.channels
         if ours == theirs:
             return ""
-        return f"The image has {ours} channel(s), but the model expects {theirs}."
+        found = f"The image has {ours} channel(s), but the model expects {theirs}"
+        if theirs == 1:
+            return f"{found}: right-click the layer and split it, or merge its colours."
+        if ours == 1:
+            return f"{found}: select the layers of its channels, and merge them."
+        return f"{found}: choose another image, or another model."
 
 
 class FitView(QWidget):
@@ -85,6 +90,8 @@ class FitView(QWidget):
     ----------
     said : str
         What the user knows of the pixel size.
+    misfit : str
+        Why the image cannot be predicted; empty if it can.
     """
 
     def __init__(self, rescale: QCheckBox) -> None:
@@ -92,7 +99,7 @@ class FitView(QWidget):
         self.words = paragraph()
         self.rescale = rescale
         rescale.setText("rescale the image to match")
-        self.said = ""
+        self.said = self.misfit = ""
         self._layer: Image | None = None
         self._model: TrainedModel | None = None
         column = QVBoxLayout(self)
@@ -117,16 +124,16 @@ class FitView(QWidget):
         self._judge()
 
     def _judge(self, _: object = None) -> None:
-        misfit = self.said = ""
+        self.misfit = self.said = ""
         if self._model is not None and self._layer is not None:
             try:
                 stack = stack_from_layer(self._layer)
-                misfit = self._model.misfit(stack)
+                self.misfit = self._model.misfit(stack)
                 self.said = compare_sizes(self._model, stack)
             except UNetError as error:
-                misfit = str(error)
-        self.words.setText(f"⚠ {misfit or self.said}")
-        self.rescale.setVisible(bool(self.said) and not misfit)
+                self.misfit = str(error)
+        self.words.setText(f"⚠ {self.misfit or self.said}")
+        self.rescale.setVisible(bool(self.said) and not self.misfit)
         if not self.said:
             self.rescale.setChecked(False)
-        self.setVisible(bool(misfit or self.said))
+        self.setVisible(bool(self.misfit or self.said))

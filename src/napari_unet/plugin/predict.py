@@ -195,7 +195,7 @@ class PredictWidget(DockedWidget):
             self._ordered = ordered = self._order()
             self.replay.done = self._recipe()
         except UNetError as error:
-            show_error(str(error))
+            self._refuse(error)
             return
         self._job = job = ordered.job
         self._layers = FillingLayers(self._viewer, self)
@@ -212,14 +212,23 @@ class PredictWidget(DockedWidget):
 
     def _look(self) -> None:
         try:
+            self._check_fit()
             image, model = find_both(self.image.layer, self.model.path())
             entered = self.advanced.values()
             look = Look(self._viewer, self.session, image, model, entered)
         except UNetError as error:
-            show_error(str(error))
+            self._refuse(error)
             return
         self.status.setText("Measuring the image …")
         look.said.connect(self.status.setText)
+
+    def _refuse(self, error: UNetError) -> None:
+        self._on_model()  # its file may be gone
+        show_error(str(error))
+
+    def _check_fit(self) -> None:
+        if self.fit.misfit:
+            raise UNetError(self.fit.misfit)
 
     def _wanted(self) -> list[str]:
         return [
@@ -241,6 +250,7 @@ class PredictWidget(DockedWidget):
         )
 
     def _order(self) -> Prediction:
+        self._check_fit()
         return order_prediction(
             self._viewer,
             self.session,
@@ -268,6 +278,7 @@ class PredictWidget(DockedWidget):
                     show_warning(remark)
             if not self._cut_short:  # by a Cancel that came before
                 self._layers.add(self._ordered.layers())
+                self.status.setText("What is not predicted yet is 0.")
         elif isinstance(event, TilesDone):
             self._tiles = event.done, event.total
             words = f"{event.done} of {event.total} tiles"
@@ -296,9 +307,14 @@ class PredictWidget(DockedWidget):
         if not name:
             words += "Nothing was added."
         elif words:
-            words += f"{done} of {total} tiles are done and kept in the layer {name!r}."
+            words += (
+                f"{done} of {total} tiles are done and kept in the layer {name!r}; the "
+                "rest of it is 0."
+            )
         else:
             words = f"Added the layer {name!r}."
+        if name and self._ordered.target.is_rescaled(self._viewer.layers):
+            words += " The image was rescaled meanwhile; the result was not."
         self.status.setText(words)
 
     def _update_buttons(self) -> None:

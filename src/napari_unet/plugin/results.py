@@ -13,7 +13,7 @@ from napari_unet.plugin.layers import placement
 from napari_unet.plugin.where import start_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from napari.layers import Layer
     from numpy.typing import NDArray
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _COLORMAPS = ("gray", "magenta", "green", "cyan", "yellow", "red", "blue")
 _EDGE = 2**13  # rows or columns beyond which a layer is shown in several resolutions
+_SIZE = ("scale", "units")
 _HIDDEN = {"contrast_limits": (0, 1), "blending": "additive", "visible": False}
 
 
@@ -61,6 +62,14 @@ class Target:
         axes = stack.section_axes
         first = [a for a, _ in region.along(axes)] if region else [0] * len(axes)
         return cls(layer.name, axes, place, str(layer.unique_id), first)
+
+    def is_rescaled(self, layers: Iterable[Layer]) -> bool:
+        """Tell whether the image is there still, but has another pixel size."""
+        image = next((e for e in layers if str(e.unique_id) == self.image), None)
+        if image is None:
+            return False
+        now = placement(image)
+        return any(list(now[name]) != list(self.place[name]) for name in _SIZE)
 
 
 def result_layers(
