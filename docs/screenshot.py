@@ -40,9 +40,7 @@ def main(minutes: float) -> None:
     viewer.dims.set_current_step(0, SEEN // 2)
     _, train = viewer.window.add_plugin_dock_widget("napari-unet-lab", "Train")
     wait_until(lambda: bool(train.classes.values))
-    if minutes != 2:  # which is the choice "Quick"
-        train.budget.choice.setCurrentText("Other …")
-        train.budget.minutes.setValue(minutes)
+    train.budget.setValue(minutes)
     train.train_button.click()
     wait_until(
         lambda: train.progress.bar.value() > 800 or train.train_button.isEnabled()

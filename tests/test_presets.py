@@ -63,5 +63,7 @@ def test_a_time_or_steps_replace_the_epochs_of_a_preset(given: dict[str, Any]) -
 
 
 def test_unknown_preset_is_told() -> None:
-    with pytest.raises(ConfigError, match="one of ronneberger2015, keras-isbi"):
+    with pytest.raises(
+        ConfigError, match="one of quick, good, best, ronneberger2015, keras"
+    ):
         TrainingConfig.from_dict({"preset": "ronneberger"})

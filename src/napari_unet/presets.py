@@ -76,6 +76,11 @@ RATES: dict[str, dict[str, float]] = {
 """What an optimiser takes where nothing is said."""
 
 PRESETS: dict[str, dict[str, Any]] = {
+    "quick": {"budget": "2m"},
+    "good": {"budget": "10m"},
+    # As long as it pays: the step size is halved when the score no longer rises, and
+    # the training ends when that did not help twice more.
+    "best": {"budget": "1h", "schedule": "plateau", "patience": 6},
     # Momentum 0.99, one large tile at a time, border weights with w_0 = 10 and
     # sigma = 5, 3 by 3 displacements of 10 pixels. The paper names no learning rate.
     "ronneberger2015": {
@@ -124,4 +129,16 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "multiscale": {"multiscale": True},
 }
-"""Options of published trainings, by the word that the option ``preset`` takes."""
+"""Options that go together, as in published trainings, by the word that the option
+``preset`` takes."""
+
+TITLES: dict[str, str] = {
+    "quick": "Quick",
+    "good": "Good",
+    "best": "Best: while it improves",
+    "ronneberger2015": "As in the 2015 paper",
+    "keras-isbi": "As in the Keras ISBI example",
+    "xception-pets": "As in the Keras pets example",
+    "multiscale": "Patches of many scales",
+}
+"""What the widgets call each preset."""

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from qtpy.QtWidgets import QComboBox
 from superqt import QCollapsible
-from superqt.utils import qimage_to_array
 
 from napari_unet.config import NETWORKS, PredictionConfig, TrainingConfig, options
 from napari_unet.data import Classes, Stack
@@ -25,14 +24,6 @@ from napari_unet.plugin import pixels, runs
 from napari_unet.plugin.fields import BudgetField, FolderField, clock
 from napari_unet.plugin.forms import OptionsForm
 from napari_unet.plugin.layers import layer_from_stack
-from napari_unet.plugin.loss_plot import (
-    LOSS,
-    SCORE,
-    LossPlot,
-    RunningMean,
-    nice_ceiling,
-)
-from napari_unet.plugin.loss_plot import thin as thin_out
 from napari_unet.plugin.models import ModelChoice, describe
 from napari_unet.plugin.pixel_job import PixelJob
 from napari_unet.plugin.preview import PatchPlace
@@ -41,7 +32,6 @@ from napari_unet.plugin.worker_client import WorkerClient
 
 if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
-    from qtpy.QtGui import QColor
 
 NOW = datetime(2025, 3, 4, 15, 6, tzinfo=UTC)
 
@@ -97,13 +87,31 @@ def test_forms_allow_what_options_allow(qtbot: QtBot) -> None:
 def test_budgets_are_ones_the_config_reads(qtbot: QtBot) -> None:
     field = BudgetField()
     qtbot.addWidget(field)
-    texts = []
-    for index in range(field.choice.count()):
-        field.choice.setCurrentIndex(index)
-        texts.append(TrainingConfig(budget=field.text()).budget)
-    assert texts == ["120s", "600s", "3600s", "300s"]
-    field.minutes.setValue(0.5)
-    assert field.text() == "30s"
+    assert TrainingConfig(budget=field.budget()).budget == "120s"
+    field.setValue(0.5)
+    assert field.budget() == "30s"
+    assert field.lineEdit().text() == "0.5 min"
+    field.setValue(60)
+    assert field.lineEdit().text() == "60 min"
+
+
+def test_options_are_found_by_a_word(qtbot: QtBot) -> None:
+    form = OptionsForm(options(TrainingConfig))
+    qtbot.addWidget(form)
+    form.show()
+    groups = {each.text(): each for each in form.findChildren(QCollapsible)}
+    assert not any(each.isExpanded() for each in groups.values())
+    qtbot.keyClicks(form.search, "Elastic")
+    assert [name for name in groups if groups[name].isVisible()] == ["Augmentation"]
+    assert groups["Augmentation"].isExpanded()
+    assert form.field("elastic_grid").isVisible()
+    assert not form.field("gamma").isVisible()
+    form.search.clear()
+    assert all(each.isVisible() for each in groups.values())
+    assert not any(each.isExpanded() for each in groups.values())
+    few = OptionsForm(options(TrainingConfig)[:5])
+    qtbot.addWidget(few)
+    assert few.search.isHidden()
 
 
 def test_clock() -> None:
@@ -348,55 +356,6 @@ def test_the_newest_model_is_chosen(
     choice.choose(tmp_path / "my.safetensors")
     assert choice.path() == tmp_path / "my.safetensors"
     assert choice.box.count() == 3
-
-
-def test_running_mean_has_no_bias_and_ignores_what_is_not_finite() -> None:
-    mean = RunningMean(span=2)
-    assert mean.add(6) == 6
-    assert mean.add(float("nan")) == 6
-    assert mean.add(3) == pytest.approx(4)  # (6 / 2 + 3) / 1.5
-
-
-def test_thinning_keeps_the_last_point() -> None:
-    points = [(step, 0.0) for step in range(1, 1001)]
-    thin = thin_out(points, 300)
-    assert len(thin) == 250
-    assert thin[-1] == (1000, 0)
-    assert thin_out(points[:5], 300) == points[:5]
-
-
-def test_axes_end_at_round_numbers() -> None:
-    values = [0.07, 0.69, 1, 1.2, 2.4, 9, 0, float("inf")]
-    expected = [0.08, 0.8, 1, 1.5, 3, 10, 1, 1]
-    assert [nice_ceiling(each) for each in values] == pytest.approx(expected)
-
-
-def colours_of(plot: LossPlot) -> tuple[int, int]:
-    """Count the pixels of each curve within the frame of the plot."""
-    image = qimage_to_array(plot.grab().toImage())[25:145, 45:255, :3].astype(int)
-
-    def count(colour: QColor) -> int:
-        difference = np.abs(image - colour.getRgb()[:3]).max(axis=-1)
-        return int((difference < 60).sum())
-
-    return count(LOSS), count(SCORE)
-
-
-def test_the_plot_draws_both_curves(qtbot: QtBot) -> None:
-    plot = LossPlot()
-    qtbot.addWidget(plot)
-    plot.resize(300, 190)
-    assert colours_of(plot) == (0, 0)
-    for step in range(1, 100):
-        plot.add_loss(step, 0.7)
-    plot.add_score(40, 0.5)
-    plot.add_score(80, float("nan"))
-    plot.add_score(99, 0.5)
-    loss, score = colours_of(plot)
-    assert loss > 100
-    assert score > 50
-    plot.clear()
-    assert colours_of(plot) == (0, 0)
 
 
 def test_options_are_not_forgotten_by_the_widgets() -> None:

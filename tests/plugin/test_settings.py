@@ -80,7 +80,7 @@ def test_the_widgets_begin_with_what_is_preferred(
     assert train.advanced.values()["precision"] == "fp32"
     assert predict.advanced.values()["precision"] == "fp32"
     assert predict.advanced.values()["memory"] == "1536MB"
-    assert train.budget.text() == "420s"
+    assert train.budget.budget() == "420s"
 
 
 def test_a_change_counts_at_once_and_spares_what_was_entered(

@@ -14,6 +14,7 @@ from by_hand import (
     PLUGIN,
     WAIT,
     add_tissue,
+    choose,
     click,
     idle,
     notes,
@@ -286,7 +287,7 @@ def test_a_chosen_run_is_resumed_with_its_options_and_a_new_time(
     assert request["resume"]
     time = {"budget": "600s", "steps": None, "epochs": None, "steps_per_epoch": None}
     assert request["options"] == time
-    train.budget.choice.setCurrentText("Thorough, 1 hour")
+    train.budget.setValue(60)
     set_options(train, batch_size=1)
     sent = train._make_job()._request["options"]
     assert sent == {**time, "budget": "3600s", "batch_size": 1}
@@ -416,14 +417,18 @@ def test_a_preset_enters_its_options(
     make_napari_viewer: Callable[..., Viewer], qtbot: QtBot
 ) -> None:
     train = open_widget(make_napari_viewer(), "Train")
+    assert train.preset.currentText() == "Quick"
+    assert train.budget.budget() == "120s"
     usual = train.advanced.values()
     set_options(train, ignore=[7])
-    set_options(train, preset="keras-isbi")
+    choose(qtbot, train.preset, "As in the Keras ISBI example")
     entered = train.advanced.values()
     assert TrainingConfig.from_dict(
         {"preset": "keras-isbi", "ignore": [7]}
     ) == TrainingConfig.from_dict(entered)
-    set_options(train, preset="multiscale", learning_rate=0.5)
+    assert not train.budget.isEnabled()  # it counts epochs
+    choose(qtbot, train.preset, "Patches of many scales")
+    set_options(train, learning_rate=0.5)
     assert train.advanced.values() == {
         **usual,
         "ignore": [7],
@@ -431,8 +436,33 @@ def test_a_preset_enters_its_options(
         "multiscale": True,
         "learning_rate": 0.5,
     }
-    train.advanced.field("preset").setCurrentText("")
-    assert train.advanced.values() == {**usual, "ignore": [7]}
+    choose(qtbot, train.preset, "Own")
+    assert train.advanced.values() == {**usual, "preset": None, "ignore": [7]}
+
+
+def test_the_presets_say_how_long_and_the_user_may_say_otherwise(
+    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot, fake_worker: object
+) -> None:
+    viewer = make_napari_viewer()
+    add_tissue(viewer)
+    train = open_widget(viewer, "Train")
+    choose(qtbot, train.preset, "Good")
+    assert train._make_job()._request["options"]["budget"] == "600s"
+    choose(qtbot, train.preset, "Best: while it improves")
+    sent = train._make_job()._request["options"]
+    assert (sent["budget"], sent["schedule"], sent["patience"]) == (
+        "3600s",
+        "plateau",
+        6,
+    )
+    train.budget.setFocus()
+    train.budget.selectAll()
+    qtbot.keyClicks(train.budget, "7")
+    sent = train._make_job()._request["options"]
+    assert (sent["preset"], sent["budget"]) == ("best", "420s")
+    choose(qtbot, train.preset, "As in the 2015 paper")
+    sent = train._make_job()._request["options"]
+    assert (sent["network"], sent["patience"]) == ("unet-2015", None)
 
 
 def test_a_model_that_is_gone_or_does_not_fit_is_explained(
@@ -595,7 +625,7 @@ def test_values_are_learnt_and_predicted_as_an_image(
     assert np.corrcoef(result.data.ravel(), half.ravel())[0, 1] > 0.3
 
 
-def test_a_preview_shows_patches_and_their_labels(
+def test_examples_are_shown_as_layers_and_taken_away_with_a_click(
     make_napari_viewer: Callable[..., Viewer], qtbot: QtBot
 ) -> None:
     viewer = make_napari_viewer()
@@ -603,22 +633,27 @@ def test_a_preview_shows_patches_and_their_labels(
     train = open_widget(viewer, "Train")
     set_options(train, augment="none", **SMALL)
     run = train.run.path()
-    for _ in range(2):  # the second replaces the first
-        run_to_the_end(qtbot, train, train.preview_button)
-        names = [layer.name for layer in viewer.layers]
-        expected = ["tissue", "truth", "tissue patches", "tissue patches labels"]
-        assert names == expected
+    assert train.preview_button.text() == "Show augmented examples"
+    run_to_the_end(qtbot, train, train.preview_button)
+    names = [layer.name for layer in viewer.layers]
+    assert names == ["tissue", "truth", "tissue patches", "tissue patches labels"]
+    assert viewer.layers.selection.active.name == "truth"
     patches, labels = viewer.layers["tissue patches"], viewer.layers[-1]
     assert patches.data.shape == labels.data.shape == (2 * 68, 4 * 68)
     assert set(np.unique(labels.data)) == {0, 255}
     membrane = labels.data[:64, :64] == 0
     assert patches.data[:64, :64][membrane].mean() < patches.data[:64, :64].mean()
-    assert train.image.layer.name == "tissue"
+    for box in (train.image, train.labels):
+        assert [box.itemText(i) for i in range(box.count())] in (["tissue"], ["truth"])
     assert not run.exists()
     assert train.train_button.isEnabled()
+    click(qtbot, train.preview_button)
+    assert [layer.name for layer in viewer.layers] == ["tissue", "truth"]
+    assert train.preview_button.text() == "Show augmented examples"
     set_options(train, patch_size=63)
     run_to_the_end(qtbot, train, train.preview_button)
     assert "patch_size is 63" in notes()[-1]
+    viewer.layers.clear()
 
 
 def test_a_time_is_not_asked_for_where_steps_are_given(

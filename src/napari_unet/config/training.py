@@ -18,7 +18,8 @@ class TrainingConfig(ComputeConfig):
 
     preset: str | None = option(
         None,
-        "Options of a published training, changed by those given besides.",
+        "How thorough, or options of a published training; those given besides count "
+        "more.",
         choices=tuple(PRESETS),
     )
     budget: str = option(

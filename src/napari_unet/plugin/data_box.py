@@ -179,9 +179,10 @@ class DataBox(QGroupBox):
     def _on_counted(self) -> None:
         counts = self.classes.counts  # none where an error is shown, perhaps due to it
         self.zero.setEnabled(not counts or 0 in counts)
-        # Two values are no numbers of objects.
+        # Two values are no numbers of objects, and strokes are none either.
         entered = self._options.values()
-        numbered = len(counts) != 2 or entered["objects"] != "no"
+        numbered = len(counts) != 2 and not are_strokes(counts)
+        numbered |= entered["objects"] != "no"
         self._form.setRowVisible(self._options.field("objects"), numbered)
         text = ""
         if counts and entered["objects"] == "no" and entered["task"] == "classes":

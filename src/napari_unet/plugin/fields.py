@@ -28,43 +28,25 @@ from superqt import QCollapsible
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_BUDGETS = {"Quick, 2 minutes": 2.0, "Good, 10 minutes": 10.0, "Thorough, 1 hour": 60.0}
-_OTHER = "Other …"
 _PROGRESS_STEPS = 1000
 _PROGRESS_PAUSE = 150  # milliseconds; steps and tiles may come a hundred times a second
 
 
-class BudgetField(QWidget):
-    """How long to train: one of a few choices, or a number of minutes."""
+class BudgetField(QDoubleSpinBox):
+    """How many minutes to train."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.choice = QComboBox()
-        self.choice.addItems([*_BUDGETS, _OTHER])
-        self.minutes = QDoubleSpinBox(decimals=1, minimum=0.1, maximum=10000, value=5)
-        self._unit = QLabel("min")
-        row = _row(self)
-        row.addWidget(self.choice, 1)
-        row.addWidget(self.minutes)
-        row.addWidget(self._unit)
-        self.choice.currentTextChanged.connect(self._on_choice)
-        self._on_choice(self.choice.currentText())
+        super().__init__(decimals=1, minimum=0.1, maximum=10000, value=2)
+        self.setSuffix(" min")
         self.setToolTip("<p>How long to train. Stop keeps the best model any time.</p>")
 
-    def text(self) -> str:
-        """Return the budget in the words of `TrainingConfig.budget`."""
-        minutes = _BUDGETS.get(self.choice.currentText(), self.minutes.value())
-        return f"{round(60 * minutes)}s"
+    def budget(self) -> str:
+        """Return it in the words of `TrainingConfig.budget`."""
+        return f"{round(60 * self.value())}s"
 
-    def enter(self, minutes: float) -> None:
-        """Choose the entry of that many minutes, or enter them."""
-        self.minutes.setValue(minutes)
-        known = {value: text for text, value in _BUDGETS.items()}
-        self.choice.setCurrentText(known.get(minutes, _OTHER))
-
-    def _on_choice(self, text: str) -> None:
-        for each in (self.minutes, self._unit):
-            each.setVisible(text == _OTHER)
+    def textFromValue(self, minutes: float) -> str:
+        """Write whole minutes without a fraction."""
+        return f"{minutes:.1f}".removesuffix(".0")
 
 
 class FolderField(QWidget):
@@ -227,11 +209,25 @@ def column_of(widgets: Iterable[QWidget]) -> QWidget:
     return column
 
 
+def row_of(first: QWidget, *others: QWidget) -> QWidget:
+    """Put widgets side by side, the first as wide as there is room."""
+    made = QWidget()
+    row = _row(made)
+    row.addWidget(first, 1)
+    for each in others:
+        row.addWidget(each)
+    return made
+
+
 def choice(entries: Mapping[str, Any], hint: str) -> QComboBox:
     """Make a box of named values; `currentData` is the chosen value."""
     box = QComboBox()
     for text, value in entries.items():
         box.addItem(text, value)
+    box.setMinimumContentsLength(8)
+    box.setSizeAdjustPolicy(
+        QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+    )
     box.setToolTip(f"<p>{hint}</p>")
     return box
 

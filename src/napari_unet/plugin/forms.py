@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QDoubleSpinBox,
+    QFormLayout,
     QHBoxLayout,
     QLabel,
     QLineEdit,
@@ -25,9 +26,12 @@ from napari_unet.plugin.fields import folded, form_in
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
+    from superqt import QCollapsible
+
     from napari_unet.config import Option
 
 _LEFT_OPEN = Qt.CheckState.PartiallyChecked  # neither yes nor no
+_MANY = 12  # options, from which on one is searched for
 _LARGEST = 2**31 - 1  # of a QSpinBox
 
 
@@ -54,6 +58,7 @@ class OptionsForm(QWidget):
     ) -> None:
         super().__init__()
         self._fields = dict(made or {})
+        self._rows: list[tuple[QFormLayout, QWidget, str]] = []
         groups: dict[str, QWidget] = {}
         # What concerns the computer instead of the images comes last.
         for option in sorted(options, key=lambda each: each.group == "computing"):
@@ -66,11 +71,39 @@ class OptionsForm(QWidget):
                 label = QLabel(option.name.replace("_", " "))
                 label.setToolTip(field.toolTip())
                 form.addRow(label, field)
+                words = f"{label.text()} {option.group} {option.help}".lower()
+                self._rows.append((form, field, words))
+        self._fill(
+            {folded(name.capitalize(), each): each for name, each in groups.items()}
+        )
+
+    def _fill(self, groups: dict[QCollapsible, QWidget]) -> None:
+        self._groups = groups
+        self.search = QLineEdit()
+        self.search.setPlaceholderText("Find an option")
+        self.search.setClearButtonEnabled(True)
+        self.search.setToolTip("<p>Shows only options that have to do with it.</p>")
+        self.search.textChanged.connect(self._on_search)
+        self.search.setVisible(len(self._rows) >= _MANY)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(2)
-        for title, group in groups.items():
-            column.addWidget(folded(title.capitalize(), group))
+        for each in (self.search, *groups):
+            column.addWidget(each)
+
+    def _on_search(self, text: str) -> None:
+        """Unfold the groups with such options, and hide the others."""
+        found = set()
+        for form, field, words in self._rows:
+            fits = text.strip().lower() in words
+            form.setRowVisible(field, fits)
+            found |= {form.parentWidget()} if fits else set()
+        for section, group in self._groups.items():
+            section.setVisible(group in found)
+            if text.strip():
+                section.expand(animate=False)
+            else:
+                section.collapse(animate=False)
 
     def field(self, name: str) -> QWidget:
         """Return the input field of an option."""
@@ -196,7 +229,11 @@ def set_field_value(field: QWidget, value: Any) -> None:
         else:
             field.setChecked(value)
     elif isinstance(field, QComboBox):
-        field.setCurrentText(str(value or ""))
+        if field.isEditable():
+            field.setCurrentText(str(value or ""))
+        else:
+            data = [field.itemData(index) for index in range(field.count())]
+            field.setCurrentIndex(data.index(value))
     elif isinstance(field, QLineEdit):
         field.setText(value or "")
     else:

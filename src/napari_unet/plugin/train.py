@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_error, show_info
-from qtpy.QtWidgets import QGridLayout, QGroupBox
+from qtpy.QtWidgets import QGridLayout, QGroupBox, QVBoxLayout, QWidget
 
 from napari_unet.config import TrainingConfig, options, seconds
 from napari_unet.errors import ConfigError, UNetError
@@ -21,8 +21,10 @@ from napari_unet.plugin.fields import (
     BudgetField,
     FolderField,
     button,
+    choice,
     folded,
     form_in,
+    row_of,
 )
 from napari_unet.plugin.forms import OptionsForm
 from napari_unet.plugin.live import PauseButton
@@ -36,14 +38,24 @@ from napari_unet.plugin.settings import Follower, preferences
 from napari_unet.plugin.sources import LayerRef
 from napari_unet.plugin.train_job import preview_job, stacks_of, train_job
 from napari_unet.plugin.train_report import TrainReport
-from napari_unet.presets import AUGMENTATIONS, PRESETS, RATES, usual_sizes
+from napari_unet.presets import (
+    AUGMENTATIONS,
+    PRESETS,
+    RATES,
+    TITLES,
+    usual_sizes,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import napari
-    from napari.layers import Image, Labels
+    from napari.layers import Image, Labels, Layer
 
     from napari_unet.plugin.pixel_job import PixelJob
 
+_SHOW, _REMOVE = "Show augmented examples", "Remove the examples"
+_WHAT_PATCHES = "Show patches as they will be trained, beside the image."
 _SHOWN_ELSEWHERE = {"budget", "zero_is_unlabelled", "class_names"}
 _USUAL = {o.name: o.usual for o in options(TrainingConfig) if o.usual is not None}
 
@@ -67,33 +79,41 @@ class TrainWidget(DockedWidget):
         layout = self.column()
         layout.addWidget(self.data)
         layout.addWidget(self._training_box())
-        layout.addLayout(self._buttons())
-        layout.addWidget(self.report)
         layout.addWidget(self.replay)
         layout.addStretch(1)
+        self.layout().addWidget(self._always_seen())
         self._connect()
         self._on_options()
         self._suggest_run()
+        self._name_preview_button()
         self._update_buttons()
 
     # -- what is seen --------------------------------------------------------------
 
     def _make_fields(self) -> None:
         self.init = ModelChoice("none: start afresh", self.session)
+        self.preset = choice(
+            {t: name for name, t in TITLES.items()} | {"Own": None}, ""
+        )
         self.advanced = OptionsForm(
             (o for o in options(TrainingConfig) if o.name not in _SHOWN_ELSEWHERE),
-            elsewhere=("network", *DataBox.SHOWN),
-            made={"init": self.init},
+            elsewhere=("preset", "init", *DataBox.SHOWN),
+            made={"init": self.init, "preset": self.preset},
         )
         self.data = DataBox(self._viewer, self.advanced)
         self.image, self.labels = self.data.image, self.data.labels
         self.classes, self.zero = self.data.classes, self.data.zero
         Follower(self.advanced)
         self.budget = BudgetField()
-        self.budget.enter(preferences().get("training", "minutes"))
+        minutes = preferences().get("training", "minutes")
+        same = [
+            name for name in ("quick", "good") if _minutes(PRESETS[name]) == minutes
+        ]
+        self.advanced.enter({"preset": same[0] if same else None})
+        self.budget.setValue(minutes)
         self.run = FolderField("Folder for this run: its model, log and checkpoints.")
         self.run.line.setPlaceholderText("a new folder")
-        self.preview_button = button("Preview", "Show patches as they will be trained.")
+        self.preview_button = button(_SHOW, "")
         self.train_button = button("Train", "Train a U-Net on these two layers.")
         self.pause_button = PauseButton()
         self.live = live_choice()
@@ -108,29 +128,36 @@ class TrainWidget(DockedWidget):
     def _training_box(self) -> QGroupBox:
         box = QGroupBox("Training")
         form = form_in(box)
-        form.addRow("Network", self.advanced.field("network"))
-        form.addRow("Time", self.budget)
+        form.setVerticalSpacing(4)
+        form.addRow("Preset", row_of(self.preset, self.budget))
+        form.addRow("Start from", self.init)
         form.addRow("Run folder", self.run)
         form.addRow("Live", self.live)
         form.addRow(folded("Advanced", self.advanced))
         return box
 
+    def _always_seen(self) -> QWidget:
+        """Put below what scrolls what is needed at any time."""
+        footer = QWidget()
+        column = QVBoxLayout(footer)
+        column.setContentsMargins(9, 0, 9, 4)
+        column.addLayout(self._buttons())
+        column.addWidget(self.report)
+        return footer
+
     def _buttons(self) -> QGridLayout:
         grid = QGridLayout()
-        rows = (
-            (self.train_button, self.pause_button, self.stop_button),
-            (self.preview_button, None, self.predict_button),
-        )
-        for row, buttons in enumerate(rows):
-            for column, each in enumerate(buttons):
-                if each is not None:
-                    grid.addWidget(each, row, column)
+        grid.addWidget(self.train_button, 0, 0, 1, 2)
+        grid.addWidget(self.pause_button, 0, 2, 1, 2)
+        grid.addWidget(self.stop_button, 0, 4, 1, 2)
+        grid.addWidget(self.preview_button, 1, 0, 1, 4)
+        grid.addWidget(self.predict_button, 1, 4, 1, 2)
         return grid
 
     def _connect(self) -> None:
         self.image.chosen.connect(self._suggest_run)
         self.advanced.changed.connect(self._on_options)
-        self.advanced.field("preset").currentTextChanged.connect(self._on_preset)
+        self.preset.currentIndexChanged.connect(self._on_preset)
         self.run.changed.connect(self._on_folder)
         self.session.model_trained.connect(self._on_model)
         self.preview_button.clicked.connect(self._on_preview)
@@ -142,6 +169,7 @@ class TrainWidget(DockedWidget):
     def reset_choices(self, _: Any = None) -> None:
         """Follow the layers of the viewer; napari calls it when they change."""
         self.data.refresh()
+        self._name_preview_button()
 
     def offer(
         self, image: Image, labels: Labels, *, init: Path, unlabelled: int = 0
@@ -200,12 +228,14 @@ class TrainWidget(DockedWidget):
             }
         )
 
-    def _on_preset(self, preset: str) -> None:
+    def _on_preset(self) -> None:
         """Enter what the preset says, and the default of what it leaves open."""
         asked = set().union(*PRESETS.values())
-        usual = {each.name: each.default for each in options(TrainingConfig)}
-        usual = {name: usual[name] for name in asked}
-        self.advanced.enter({**usual, **PRESETS.get(preset, {})})
+        usual = {o.name: o.default for o in options(TrainingConfig) if o.name in asked}
+        says = PRESETS.get(self.preset.currentData(), {})
+        self.advanced.enter({**usual, **says})
+        if "budget" in says:
+            self.budget.setValue(_minutes(says))
 
     def _on_folder(self) -> None:
         if not self.run.line.text().strip():  # a new folder, when it is needed
@@ -226,7 +256,7 @@ class TrainWidget(DockedWidget):
         if "zero_is_unlabelled" in stored:
             self.zero.setCurrentIndex(self.zero.findData(stored["zero_is_unlabelled"]))
         if "budget" in stored:
-            self.budget.enter(seconds(stored["budget"]) / 60)
+            self.budget.setValue(_minutes(stored))
 
     def _stored(self) -> dict[str, Any] | None:
         """Return the options of the run in the folder that is named, if there is one.
@@ -292,11 +322,16 @@ class TrainWidget(DockedWidget):
     def _entered(self) -> dict[str, Any]:
         return {
             **self.advanced.values(),
-            "budget": self.budget.text(),
+            "budget": self.budget.budget(),
             **self.data.values(),
         }
 
     def _on_preview(self) -> None:
+        if shown := self._examples():
+            for layer in shown:
+                self._viewer.layers.remove(layer)
+            self._viewer.reset_view()
+            return
         try:
             image, labels = stacks_of(self.image.layer, self.labels.layer)
             self.session.check_free()
@@ -338,13 +373,24 @@ class TrainWidget(DockedWidget):
             self._show_patches(event)
 
     def _show_patches(self, event: PatchesDrawn) -> None:
-        for layer in list(self._viewer.layers):
-            if PREVIEW_KEY in layer.metadata:
-                self._viewer.layers.remove(layer)
+        active = self._viewer.layers.selection.active
         for data, meta, kind in self._place.layers(event):
             getattr(self._viewer, f"add_{kind}")(data, **meta)
+        self._viewer.layers.selection.active = active  # it may be painted on
         self._viewer.reset_view()
-        self.status.setText("Added patches as they will be trained, and their labels.")
+        self.status.setText(
+            "The examples are on the right of the image: patches as they will be "
+            "trained, and their labels."
+        )
+
+    def _examples(self) -> list[Layer]:
+        return [each for each in self._viewer.layers if PREVIEW_KEY in each.metadata]
+
+    def _name_preview_button(self) -> None:
+        shown = bool(self._examples())
+        self.preview_button.setText(_REMOVE if shown else _SHOW)
+        hint = "Take the patches out of the viewer." if shown else _WHAT_PATCHES
+        self.preview_button.setToolTip(f"<p>{hint}</p>")
 
     def _on_finished(self, event: TrainingFinished) -> None:
         if event.reason == "stopped" and isinstance(self.replay.done, TrainRecipe):
@@ -395,3 +441,7 @@ class TrainWidget(DockedWidget):
         self.preview_button.setEnabled(not running)
         self.stop_button.setEnabled(running)
         self.predict_button.setEnabled(not running and self.session.model is not None)
+
+
+def _minutes(options: Mapping[str, Any]) -> float:
+    return seconds(options["budget"]) / 60

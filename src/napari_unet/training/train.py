@@ -12,6 +12,7 @@ from napari_unet.config import TrainingConfig
 from napari_unet.data.matching import is_several, pair_folders
 from napari_unet.data.stack import Stack, as_stack
 from napari_unet.errors import ConfigError, MaskError, TrainingError
+from napari_unet.presets import PRESETS
 from napari_unet.training.loop import Trainer
 from napari_unet.training.run import RunFolder
 
@@ -36,6 +37,7 @@ _MAY_CHANGE = {
     "device",
     "precision",
     "class_names",
+    "preset",  # what it stands for is compared
 }
 
 
@@ -265,6 +267,7 @@ def training_config(given: dict[str, Any], resumed: Path | None) -> TrainingConf
     """
     if resumed is None:
         return TrainingConfig.from_dict(given)
+    given = {**PRESETS.get(str(given.get("preset")), {}), **given}
     asked = TrainingConfig.from_dict(given).to_dict()
     # What is left open now was filled in when the run was started.
     given = {
