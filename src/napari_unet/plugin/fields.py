@@ -38,7 +38,10 @@ class BudgetField(QDoubleSpinBox):
     def __init__(self) -> None:
         super().__init__(decimals=1, minimum=0.1, maximum=10000, value=2)
         self.setSuffix(" min")
-        self.setToolTip("<p>How long to train. Stop keeps the best model any time.</p>")
+        self.setToolTip(
+            "<p>How long to train: in all, but on top where a run is resumed that had "
+            "used up its time. Stop keeps the best model any time.</p>"
+        )
 
     def budget(self) -> str:
         """Return it in the words of `TrainingConfig.budget`."""

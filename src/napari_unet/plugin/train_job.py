@@ -84,7 +84,7 @@ def train_job(
     else:
         runs.check_free(run)
         sent = TrainingConfig.from_dict(entered).to_dict()
-    more = {"do": "train", "run": str(run), "resume": resume}
+    more = {"do": "train", "run": str(run), "resume": resume, "more": True}
     return _job(worker, image, labels, pixels.private_folder(run), sent, more, begin)
 
 

@@ -156,6 +156,11 @@ class RunFolder:
             save_file(tensors, part, {"progress": text})
         write_text(self.path / "last.json", text + "\n")
 
+    def progress(self) -> Progress:
+        """Return where the run stood when `save_last` was called last."""
+        last = self.load_last()
+        return last[0] if last else Progress()
+
     def load_last(self) -> tuple[Progress, dict[str, torch.Tensor]] | None:
         """Return what `save_last` wrote last, or None if it never did.
 

@@ -13,6 +13,7 @@ from napari_unet.data.matching import is_several, pair_folders
 from napari_unet.data.stack import Stack, as_stack
 from napari_unet.errors import ConfigError, MaskError, TrainingError
 from napari_unet.presets import PRESETS
+from napari_unet.training.going_on import on_top
 from napari_unet.training.loop import Trainer
 from napari_unet.training.run import RunFolder
 
@@ -254,8 +255,19 @@ def check_budget(given: dict[str, Any]) -> None:
         )
 
 
-def training_config(given: dict[str, Any], resumed: Path | None) -> TrainingConfig:
+def training_config(
+    given: dict[str, Any], resumed: Path | None, *, more: bool = False
+) -> TrainingConfig:
     """Complete the options given: by those of the resumed run, or by the defaults.
+
+    Parameters
+    ----------
+    given : dict
+    resumed : Path, optional
+        The folder of the run to be gone on with.
+    more : bool
+        Whether the time, steps or epochs given come on top once those of the run are
+        used up; else they are totals.
 
     Raises
     ------
@@ -268,6 +280,8 @@ def training_config(given: dict[str, Any], resumed: Path | None) -> TrainingConf
     if resumed is None:
         return TrainingConfig.from_dict(given)
     given = {**PRESETS.get(str(given.get("preset")), {}), **given}
+    if more:
+        given = on_top(given, RunFolder(resumed))
     asked = TrainingConfig.from_dict(given).to_dict()
     # What is left open now was filled in when the run was started.
     given = {

@@ -15,6 +15,23 @@ if TYPE_CHECKING:
     from napari_unet.worker.pipes import Request
 
 
+def pairs_of(request: Request) -> list[tuple[Stack, Stack]]:
+    """Open all images of a request with their labels.
+
+    Those without a ``"name"`` are files that the user named, or two folders of them
+    that are paired by name: they know their axes, pixel sizes and names themselves.
+    """
+    pairs = []
+    for each in request.get("pairs") or [request]:
+        if "name" in each:
+            pairs.append(pair_of(each))
+        else:
+            from napari_unet.training.train import as_pairs
+
+            pairs += as_pairs(each["image"], each["labels"], each.get("axes"))
+    return pairs
+
+
 def pair_of(request: Request) -> tuple[Stack, Stack]:
     """Open the image and its labels under the names the user knows them by."""
     labels = open_stack(request["labels"], axes=request.get("labels_axes"))

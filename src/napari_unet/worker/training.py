@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.events import Event, PatchesDrawn
-from napari_unet.worker.pixels import pair_of
+from napari_unet.worker.pixels import pair_of, pairs_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,14 +18,26 @@ if TYPE_CHECKING:
 
 
 def train(request: Request, control: Control) -> Iterator[Event]:
-    """Train on the pixels that a request names; yields the events of the training."""
+    """Train on the pixels that a request names; yields the events of the training.
+
+    Besides ``"options"`` and ``"run"`` it may say ``"resume"``, with ``"more"`` to take
+    the time given on top once that of the run is used up; or ``"continue_from"``, an
+    earlier run to start from with its options. Of several images there are ``"pairs"``,
+    each described as the only one is.
+    """
     from napari_unet.training import train_events
+    from napari_unet.training.going_on import continued_config
     from napari_unet.training.train import training_config
 
     run, resume = Path(request["run"]), request.get("resume", False)
-    config = training_config(request.get("options", {}), run if resume else None)
+    given, earlier = request.get("options", {}), request.get("continue_from")
+    if earlier and not resume:
+        config = continued_config(given, Path(earlier))
+    else:
+        more = request.get("more", False)
+        config = training_config(given, run if resume else None, more=more)
     yield from train_events(
-        [pair_of(request)], config, run=run, control=control, resume=resume
+        pairs_of(request), config, run=run, control=control, resume=resume
     )
 
 
