@@ -159,7 +159,7 @@ def test_quiet_does_not_hide_a_failure(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from napari_unet.training import loop, losses
+    from napari_unet.training import learner, losses
 
     calls = []
 
@@ -168,7 +168,7 @@ def test_quiet_does_not_hide_a_failure(
         loss = losses.cross_entropy(*arguments)
         return loss * (float("nan") if len(calls) > 3 else 1)
 
-    monkeypatch.setattr(loop, "choose_loss", lambda config: spoiled)
+    monkeypatch.setattr(learner, "choose_loss", lambda config: spoiled)
     run = tmp_path / "run"
     assert main(train(data, run, "--quiet", steps=9)) == 1
     output, errors = capsys.readouterr()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from napari_unet.cli import flags
 from napari_unet.cli.answers import complain
+from napari_unet.cli.batch import add_batch
 from napari_unet.cli.demo import add_demo
 from napari_unet.cli.describe import add_info, add_networks
 from napari_unet.cli.evaluate import add_curves, add_evaluate
@@ -64,6 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_preview(commands)
     add_predict(commands)
     add_unsure(commands)
+    add_batch(commands)
     add_evaluate(commands)
     add_curves(commands)
     add_objects(commands)

@@ -171,6 +171,12 @@ def describe_pairs(pairs: Sequence[FilePair]) -> str:
     return f"{len(pairs)} image{'s' if len(pairs) > 1 else ''} with masks: {why}."
 
 
+def is_mask_of(image: Path, mask: Path) -> bool:
+    """Whether a mask belongs to an image by its name, as in `pair_files`."""
+    names = {stem(image), _core(image, _IMAGE)}
+    return stem(mask) in names or _core(mask, _MASK) in names
+
+
 def _core(path: Path, words: str) -> str:
     """Return the name of a file without one of these words at either end of it."""
     name = stem(path)

@@ -177,6 +177,7 @@ def prepare(
     window: Sequence[int] | None = None,
     blended: bool = False,
     normalise: Normalisation | None = None,
+    predictor: Predictor | None = None,
 ) -> Prediction:
     """Make everything ready to predict a stack, or a region of it.
 
@@ -194,6 +195,8 @@ def prepare(
         Whether that plan was `blended`.
     normalise : Normalisation, optional
         As measured before; by default the whole image is read for it.
+    predictor : Predictor, optional
+        The network made ready before, for the same model and options.
 
     Raises
     ------
@@ -222,7 +225,9 @@ def prepare(
     seen, bounds = (grid.stack, grid.region) if grid else (stack, found)
     shape = seen.shape_seen(model.config.dims)
     normalise = normalise or measure_normalisation(seen)
-    predictor, why = choose_predictor(model, seen, normalise, config, bounds)
+    why = ""
+    if predictor is None:
+        predictor, why = choose_predictor(model, seen, normalise, config, bounds)
     plan = predictor.plan(
         shape,
         window or config.tile,

@@ -30,11 +30,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
     from pathlib import Path
 
+    from napari_unet.data.normalisation import Normalisation
     from napari_unet.data.region import Region
     from napari_unet.data.stack import Stack
     from napari_unet.data.write.layout import Layout
     from napari_unet.model import Model
     from napari_unet.prediction.engine import Prediction
+    from napari_unet.prediction.predictor import Predictor
     from napari_unet.prediction.stores import Store
 
     Part = str | Sequence[Sequence[int] | slice] | Region | None
@@ -53,6 +55,8 @@ class Job:
     config: PredictionConfig
     names: list[str]
     region: Part
+    predictor: Predictor | None = None
+    normalise: Normalisation | None = None
 
     def prepare(self, **same: Any) -> Prediction:
         """Make all ready; `same` says how an earlier process did it."""
@@ -65,6 +69,8 @@ class Job:
             self.region,
             window=same.get("window"),
             blended=same.get("blended", False),
+            normalise=self.normalise,
+            predictor=self.predictor,
         )
         batch = same.get("batch", work.plan.batch)
         return replace(work, plan=replace(work.plan, batch=batch))
@@ -145,6 +151,50 @@ def write_files(
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Event]:
     """Do what `predict_to_files` does."""
+    try:
+        with open_results(job, out, files, overwrite=overwrite) as results:
+            if not (yield from run(job, results.work, results.store, should_stop)):
+                raise _StoppedError
+    except _StoppedError:
+        return
+    yield results.finished()
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """Files that are open for a prediction: see `open_results`.
+
+    Attributes
+    ----------
+    work : Prediction
+        What fills them.
+    store : Store
+    paths : dict of str to Path
+        Where each result is, once it is complete.
+    """
+
+    work: Prediction
+    store: Store
+    paths: dict[str, Path]
+
+    def finished(self) -> PredictionFinished:
+        """Return the event that names the files."""
+        return PredictionFinished(**{name: str(at) for name, at in self.paths.items()})
+
+
+@contextlib.contextmanager
+def open_results(
+    job: Job, out: Path, files: OutputConfig, *, overwrite: bool
+) -> Iterator[Results]:
+    """Open the files of a prediction, which are complete when the body ends well.
+
+    When it raises, TIFF files vanish, and a store can be gone on with.
+
+    Raises
+    ------
+    OutputExistsError, ModelError, ConfigError, UNetError
+        As `predict_to_files` does.
+    """
     source = job.stack.source
     name = name_in_store(source) if source else job.stack.name
     store = find_store(name, out, files)
@@ -152,16 +202,14 @@ def write_files(
         paths = find_tiffs(name, out, job.names)
         check_free(paths.values(), job.stack, overwrite=overwrite)
         check_values(job.model)
-        done = yield from _fill_tiffs(job, paths, should_stop)
-    else:
-        paths = {each: store / GROUPS[each] for each in job.names}
-        check_free([store], job.stack, overwrite=overwrite)
-        with _open_store(job, store, files.ome_zarr, overwrite) as (work, writer):
-            done = yield from run(job, work, writer, should_stop)
-            if done:
-                writer.finish()
-    if done:
-        yield PredictionFinished(**{name: str(path) for name, path in paths.items()})
+        work = job.prepare()
+        with open_tiffs(paths, job.layouts(work)) as tiffs:
+            yield Results(work, tiffs, paths)
+        return
+    check_free([store], job.stack, overwrite=overwrite)
+    with _open_store(job, store, files.ome_zarr, overwrite) as (work, writer):
+        yield Results(work, writer, {each: store / GROUPS[each] for each in job.names})
+        writer.finish()
 
 
 def run(
@@ -186,19 +234,6 @@ def run(
     finally:
         sink.close()
     return False
-
-
-def _fill_tiffs(
-    job: Job, paths: dict[str, Path], should_stop: Callable[[], bool]
-) -> Generator[Event, None, bool]:
-    work = job.prepare()
-    try:
-        with open_tiffs(paths, job.layouts(work)) as store:
-            if not (yield from run(job, work, store, should_stop)):
-                raise _StoppedError
-    except _StoppedError:
-        return False
-    return True
 
 
 @contextlib.contextmanager

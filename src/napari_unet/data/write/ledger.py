@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-import sys
 import zlib
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from napari_unet.data.write.journal import Journal, read_line
 from napari_unet.errors import OutputExistsError, UNetError
 
 if TYPE_CHECKING:
@@ -62,42 +60,35 @@ class Ledger:
                 f"{folder} is there, but it is no unfinished result of this program: "
                 "remove it, or choose another name."
             )
-        self._file = path.open("a+b", buffering=0)
+        self._journal = Journal(path)
         try:
-            _claim(self._file.fileno(), folder)
             self._read(json.loads(json.dumps(purpose)))
         except BaseException:
-            self._file.close()
+            self._journal.close()
             raise
 
     def add(self, name: str, content: bytes) -> None:
         """Say that a file of the folder holds `content`, all of it."""
+        self._journal.add([name, len(content), zlib.crc32(content)])
         with self._lock:
-            self._append([name, len(content), zlib.crc32(content)])
             self.written += len(content)
 
     def note(self, name: str, value: Any) -> None:
         """Keep a plain value under a name."""
-        with self._lock:
-            self._append({name: value})
-            self.notes[name] = value
+        self._journal.add({name: value})
+        self.notes[name] = value
 
     def close(self) -> None:
         """Let others go on with the folder."""
-        self._file.close()
+        self._journal.close()
 
     def _read(self, purpose: dict[str, Any]) -> None:
-        self._file.seek(0)
-        content = self._file.read()
-        whole = content.rfind(b"\n") + 1
-        self._file.truncate(whole)  # half a line is where a process was killed
-        first, *lines = content[:whole].splitlines() or [b""]
-        if not first:
-            self._append(purpose)
+        if not self._journal.found:
+            self._journal.add(purpose)
             return
-        self._compare(_value(first), purpose)
-        for line in lines:
-            entry = _value(line)
+        first, *entries = self._journal.found
+        self._compare(first, purpose)
+        for entry in entries:
             if isinstance(entry, dict):
                 self.notes.update(entry)
             elif isinstance(entry, list) and _holds(self.folder / entry[0], *entry[1:]):
@@ -119,25 +110,13 @@ class Ledger:
             "overwritten (--overwrite, overwrite=True)."
         )
 
-    def _append(self, entry: Any) -> None:
-        line = json.dumps(entry).encode() + b"\n"
-        if self._file.write(line) < len(line):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
 
 def read_notes(folder: Path) -> dict[str, Any]:
     """Return what is noted in the ledger of a folder; nothing if there is none."""
     path = folder / NAME
     lines = path.read_bytes().splitlines()[1:] if path.is_file() else []
-    entries = [entry for line in lines if isinstance(entry := _value(line), dict)]
+    entries = [entry for line in lines if isinstance(entry := read_line(line), dict)]
     return {name: value for entry in entries for name, value in entry.items()}
-
-
-def _value(line: bytes) -> Any:
-    try:
-        return json.loads(line)
-    except ValueError:  # what a loss of power leaves
-        return None
 
 
 def _holds(path: Path, size: int, checksum: int) -> bool:
@@ -149,20 +128,3 @@ def _holds(path: Path, size: int, checksum: int) -> bool:
 def _short(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= 40 else f"{text[:37]}..."
-
-
-def _claim(file: int, folder: Path) -> None:
-    """Keep other processes out while this one lives, where the system can."""
-    if sys.platform == "win32":
-        return
-    import fcntl
-
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UNetError(
-            f"{folder} is being written by another process: wait for it, or choose "
-            "another name."
-        ) from None
-    except OSError:  # a file system without locks
-        return

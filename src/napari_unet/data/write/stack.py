@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import NAMESPACE_URL, uuid5
 
 import numpy as np
 
@@ -189,6 +190,8 @@ def ome_options(layout: Layout) -> dict[str, Any]:
     # belong to the stack.
     axes, pixel_size = layout.axes, layout.pixel_size
     metadata: dict[str, Any] = {"axes": axes, "Description": f"axes={axes}"}
+    # Not random, so that the same result gives the same bytes; no file names another.
+    metadata["UUID"] = str(uuid5(NAMESPACE_URL, repr(layout)))
     for axis in "ZYX":
         if axis in pixel_size:
             metadata[f"PhysicalSize{axis}"] = float(pixel_size[axis])

@@ -1,0 +1,200 @@
+"""From files, folders, patterns and tables to the images of a batch."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from glob import glob, has_magic
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from napari_unet.data.matching import is_mask_of
+from napari_unet.data.read.folder import natural_key
+from napari_unet.data.read.lazy import is_zarr
+from napari_unet.data.read.tiff import ENDINGS, name_in_store, stem
+from napari_unet.errors import ConfigError, StackFormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+COLUMNS = ("path", "truth", "region")
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image of a batch.
+
+    Attributes
+    ----------
+    name : str
+        Its path below the folder that was given, with ``/``; its results lie likewise
+        in the output folder.
+    image : Path
+    truth : Path or None
+        The mask that its prediction is scored by.
+    region : str or None
+        The part of it that is predicted; all by default.
+    """
+
+    name: str
+    image: Path
+    truth: Path | None = None
+    region: str | None = None
+
+    @property
+    def folder(self) -> PurePosixPath:
+        """The folder of its results, relative to the output folder."""
+        return PurePosixPath(self.name).parent
+
+
+def list_items(
+    inputs: Sequence[str | Path], out: Path, truth: Path | None = None
+) -> list[Item]:
+    """List the images that files, folders, patterns and CSV tables name.
+
+    Folders are searched through, but for `out`; hidden files are left out. A CSV table
+    has a column ``path`` and may have ``truth`` and ``region``; its paths are relative
+    to its own folder.
+
+    Parameters
+    ----------
+    inputs : sequence of str or Path
+    out : Path
+        The output folder.
+    truth : Path, optional
+        A folder of masks, which lie in it as the images do in theirs.
+
+    Raises
+    ------
+    StackFormatError
+        If an input does not exist, or holds no image.
+    ConfigError
+        If two images would be written to the same files, or a table cannot be read.
+    """
+    for each in inputs:
+        if Path(each).resolve() == out.resolve():
+            raise ConfigError(
+                f"The results would lie among the images in {out}: choose another "
+                "output folder, which may be one in it."
+            )
+    found = [item for each in inputs for item in _expand(Path(each), out)]
+    unique: dict[Path, Item] = {}
+    for item in found:
+        unique.setdefault(item.image.resolve(), item)
+    items = sorted(unique.values(), key=lambda item: natural_key(item.name))
+    _refuse_same_output(items)
+    return [_with_truth(item, truth) for item in items] if truth else items
+
+
+def _expand(path: Path, out: Path) -> Iterator[Item]:
+    if path.suffix.lower() == ".csv":
+        yield from _read_table(path)
+    elif path.is_dir() and not is_zarr(path):
+        yield from _of(_walk(path, out.resolve()), path, path)
+    elif path.exists():
+        yield Item(path.name, path)
+    elif has_magic(str(path)):
+        fitting = sorted(map(Path, glob(str(path), recursive=True)))  # noqa: PTH207
+        files = [each for each in fitting if _is_image(each)]
+        yield from _of(files, _fixed_part(path), path)
+    else:
+        raise StackFormatError(
+            f"{path} does not exist. Check the spelling, and whether the drive is "
+            "there."
+        )
+
+
+def _of(files: Iterable[Path], base: Path, asked: Path) -> Iterator[Item]:
+    """Name files by their place below a folder."""
+    empty = True
+    for file in files:
+        empty = False
+        yield Item(file.relative_to(base).as_posix(), file)
+    if empty:
+        raise StackFormatError(
+            f"{asked} holds no image ({', '.join(ENDINGS)} or OME-Zarr). Check the "
+            "folder or the pattern."
+        )
+
+
+def _walk(folder: Path, out: Path) -> Iterator[Path]:
+    """Find the images below a folder, but for those in the output folder."""
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.resolve() == out:
+            continue
+        if path.is_dir() and not is_zarr(path):
+            yield from _walk(path, out)
+        elif _is_image(path):
+            yield path
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in ENDINGS or (path.is_dir() and is_zarr(path))
+
+
+def _fixed_part(pattern: Path) -> Path:
+    """Return the folder of a pattern, before the first part that varies."""
+    parts = pattern.parts
+    fixed = next(n for n, part in enumerate(parts) if has_magic(part))
+    return Path(*parts[: min(fixed, len(parts) - 1)])
+
+
+def _read_table(path: Path) -> Iterator[Item]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"{path} could not be read as a table: {error}.") from error
+    known = set(rows[0]) if rows else set()
+    if "path" not in known or not known <= set(COLUMNS):
+        raise ConfigError(
+            f"{path} has the columns {', '.join(map(str, known)) or 'none'}, but it "
+            "must have path, and may have truth and region, in its first line."
+        )
+    for row in rows:
+        image = path.parent / row["path"]  # one that is missing fails by itself
+        inside = image.resolve().is_relative_to(path.parent.resolve())
+        relative = image.resolve().relative_to(path.parent.resolve()) if inside else ""
+        name = Path(relative or image.name).as_posix()
+        truth = path.parent / row["truth"] if row.get("truth") else None
+        yield Item(name, image, truth, row.get("region") or None)
+
+
+def _with_truth(item: Item, truths: Path) -> Item:
+    """Give an image the mask of its name, in the same place below `truths`."""
+    folder = truths / item.folder
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    found = [file for file in files if _is_image(file) and is_mask_of(item.image, file)]
+    if len(found) > 1:
+        raise ConfigError(
+            f"{item.name} could be scored by {' and by '.join(map(str, found))}: keep "
+            "one mask for each image, or name them in a CSV table."
+        )
+    if not found or item.truth:
+        return item
+    return Item(item.name, item.image, found[0], item.region)
+
+
+def _refuse_same_output(items: Iterable[Item]) -> None:
+    """Raise `ConfigError` if two images would be written to the same files."""
+    seen: dict[str, Item] = {}
+    twice = []
+    for item in items:
+        # File systems that do not tell capitals apart would mix these, too.
+        key = str(item.folder / output_stem(item)).casefold()
+        if key in seen:
+            twice.append(f"{seen[key].image} and {item.image}")
+        seen[key] = item
+    if twice:
+        more = f" and {len(twice) - _SHOWN} more" if len(twice) > _SHOWN else ""
+        raise ConfigError(
+            f"Two images would be written to the same files: "
+            f"{'; '.join(twice[:_SHOWN])}{more}. Rename one, or run them into "
+            "different folders."
+        )
+
+
+def output_stem(item: Item) -> str:
+    """Return what the names of an image's results begin with."""
+    return stem(Path(name_in_store(item.image)))

@@ -1,0 +1,299 @@
+"""A whole batch, from its inputs to the report, which goes on after any kill."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from napari_unet.batch.inputs import list_items, output_stem
+from napari_unet.batch.manifest import (
+    NAME,
+    Fingerprint,
+    Manifest,
+    Record,
+    purpose_of,
+    read,
+)
+from napari_unet.batch.process import Survivor
+from napari_unet.batch.report import write_reports
+from napari_unet.config import OutputConfig, PredictionConfig
+from napari_unet.data.read.tiff import name_in_store
+from napari_unet.errors import ConfigError, OutputExistsError
+from napari_unet.events import (
+    BatchFinished,
+    BatchStarted,
+    Event,
+    ItemBegun,
+    ItemDone,
+    ItemFailed,
+)
+from napari_unet.model import find_model, read_info
+from napari_unet.prediction.memory import SHARE, free_memory
+from napari_unet.prediction.results import find_store, find_tiffs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from napari_unet.batch.inputs import Item
+
+_FREE = ("memory", "device")  # options that do not matter for what comes out
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a batch is to do.
+
+    Attributes
+    ----------
+    model : Path
+        A model's file or run folder.
+    inputs : sequence of str or Path
+        Files, folders, patterns or CSV tables: see `list_items`.
+    out : Path
+        The output folder.
+    config : PredictionConfig
+    files : OutputConfig
+    probabilities, objects : bool
+        What is wanted besides labels.
+    table : {"csv", "parquet"}
+        How measurements of objects are written.
+    truth : Path or None
+        A folder of masks to score by.
+    axes : str or None
+        Those of the images, where their files do not say.
+    retry_failed : bool
+        Whether images that have failed are tried again.
+    overwrite : bool
+        Whether files in a folder that no batch has written may be replaced.
+    """
+
+    model: Path
+    inputs: Sequence[str | Path]
+    out: Path
+    config: PredictionConfig = field(default_factory=PredictionConfig)
+    files: OutputConfig = field(default_factory=OutputConfig)
+    probabilities: bool = False
+    objects: bool = False
+    table: str = "csv"
+    truth: Path | None = None
+    axes: str | None = None
+    retry_failed: bool = False
+    overwrite: bool = False
+
+    def results(self) -> list[str]:
+        """Return the names of the results, as the model can give them.
+
+        Raises
+        ------
+        ConfigError
+            If the model cannot give what is wanted.
+        """
+        regresses = read_info(find_model(self.model))["classes"] is None
+        if regresses and (self.probabilities or self.objects):
+            raise ConfigError(
+                f"{self.model} was trained by regression: it predicts values, and "
+                "neither probabilities nor objects. Leave them out."
+            )
+        wanted = {
+            "prediction" if regresses else "labels": True,
+            "probabilities": self.probabilities,
+            "objects": self.objects,
+            "uncertainty": self.config.uncertainty != "none",
+        }
+        return [name for name, each in wanted.items() if each]
+
+
+def run_batch(
+    order: Order, should_stop: Callable[[], bool] = lambda: False
+) -> Iterator[Event]:
+    """Predict many images, and go on with a batch that was stopped or killed.
+
+    What is done is not done again, unless the image, the model or an option changed.
+    An image that fails is noted with the reason, and the others go on.
+
+    Parameters
+    ----------
+    order : Order
+    should_stop : callable
+        Asked between tiles; when true, the image at work is left as it is.
+
+    Yields
+    ------
+    BatchStarted, ItemBegun, TilesDone, ItemDone, ItemFailed, BatchFinished
+
+    Raises
+    ------
+    StackFormatError, ConfigError
+        Before anything is predicted, if an input does not exist or two would be
+        written to the same files.
+    OutputExistsError
+        If the output folder is no batch's, and holds files that would be replaced.
+    UNetError
+        If another process works on the folder.
+    """
+    items = list_items(order.inputs, order.out, order.truth)
+    order.results()
+    check_output(order, items)
+    manifest = Manifest(order.out)
+    try:
+        purposes = find_purposes(order, items)
+        todo = list_waiting(order, items, purposes, manifest)
+        yield _started(items, todo, manifest)
+        for event in _predict(order, todo, manifest, should_stop):
+            _note(manifest, event, purposes)
+            yield event
+        yield _finished(order, items, purposes, manifest)
+    finally:
+        manifest.close()
+
+
+def check_output(order: Order, items: Sequence[Item]) -> None:
+    """Raise `OutputExistsError` if files would be replaced that are no batch's."""
+    if order.overwrite or (order.out / NAME).exists():
+        return
+    taken = [path for item in items for path in planned_files(order, item)]
+    taken = [path for path in taken if path.exists()]
+    if taken:
+        more = f" and {len(taken) - _SHOWN} more" if len(taken) > _SHOWN else ""
+        raise OutputExistsError(
+            f"{', '.join(map(str, taken[:_SHOWN]))}{more} exist already, and "
+            f"{order.out} is not the output of a batch: choose another folder, or say "
+            "that they may be overwritten (--overwrite)."
+        )
+
+
+def planned_files(order: Order, item: Item) -> list[Path]:
+    """Return the files that an image's results will be."""
+    name, folder = name_in_store(item.image), order.out / item.folder
+    store = find_store(name, folder, order.files)
+    if store is not None:
+        found = [store]
+    else:
+        found = list(find_tiffs(name, folder, order.results()).values())
+    if order.objects:
+        found.append(folder / f"{output_stem(item)}.objects.{order.table}")
+    return found
+
+
+def list_waiting(
+    order: Order,
+    items: Sequence[Item],
+    purposes: dict[str, str],
+    manifest: Manifest,
+) -> list[Item]:
+    """List the images that are to be predicted now."""
+    return [
+        item
+        for item in items
+        if not manifest.is_done(item, purposes[item.name])
+        and (order.retry_failed or not manifest.has_failed(item, purposes[item.name]))
+    ]
+
+
+def find_purposes(order: Order, items: Sequence[Item]) -> dict[str, str]:
+    """Return for each image, by name, a checksum of what decides on its results."""
+    options = order.config.to_dict()
+    same = purpose_of(
+        model=read(find_model(order.model)).digest,
+        options={name: options[name] for name in options if name not in _FREE},
+        files=order.files.to_dict(),
+        results=order.results(),
+        table=order.table,
+        axes=order.axes,
+    )
+    return {
+        item.name: purpose_of(same=same, region=item.region, truth=_digest(item.truth))
+        for item in items
+    }
+
+
+def _digest(truth: Path | None) -> str | None:
+    if truth is None:
+        return None
+    try:
+        return read(truth).digest
+    except OSError as error:  # which is said when it is needed
+        return str(error)
+
+
+def _predict(
+    order: Order,
+    items: list[Item],
+    manifest: Manifest,
+    should_stop: Callable[[], bool],
+) -> Iterator[Event]:
+    """Predict in a process of its own, as earlier runs of the batch did."""
+    if not items:
+        return
+    options = order.config.to_dict()
+    if "memory" not in manifest.settled:  # tiles are the same in every run, so
+        manifest.settle(memory=options["memory"] or str(int(SHARE * free_memory())))
+    options["memory"] = options["memory"] or manifest.settled["memory"]
+    if options["precision"] == "auto":
+        options["precision"] = manifest.settled.get("precision", "auto")
+    request = {
+        "do": "batch",
+        "model": str(order.model),
+        "out": str(order.out),
+        "options": options,
+        "files": order.files.to_dict(),
+        "results": order.results(),
+        "table": order.table,
+        "axes": order.axes,
+    }
+    for event in Survivor(request, should_stop).predict(items):
+        if isinstance(event, ItemBegun) and "precision" not in manifest.settled:
+            manifest.settle(precision=event.precision)
+            options["precision"] = event.precision
+        yield event
+
+
+def _note(manifest: Manifest, event: Event, purposes: dict[str, str]) -> None:
+    if not isinstance(event, ItemDone | ItemFailed):
+        return
+    image = Fingerprint(**event.image) if event.image else None
+    purpose = purposes[event.name]
+    if isinstance(event, ItemDone):
+        record = Record(event.name, "done", purpose, image, event.files, event.facts)
+    else:
+        record = Record(event.name, "failed", purpose, image, reason=event.reason)
+    manifest.add(record)
+
+
+def _started(
+    items: Sequence[Item], todo: Sequence[Item], manifest: Manifest
+) -> BatchStarted:
+    waiting = {item.name for item in todo}
+    settled = [item for item in items if item.name not in waiting]
+    failed = sum(manifest.records[item.name].state == "failed" for item in settled)
+    remarks = []
+    if failed:
+        remarks.append(
+            f"{failed} failed in an earlier run and did not change since: "
+            "--retry-failed tries them again."
+        )
+    done = len(settled) - failed
+    return BatchStarted(len(items), len(todo), done, failed, remarks)
+
+
+def _finished(
+    order: Order,
+    items: Sequence[Item],
+    purposes: dict[str, str],
+    manifest: Manifest,
+) -> BatchFinished:
+    records = [
+        record
+        for item in items
+        if (record := manifest.records.get(item.name))
+        and record.purpose == purposes[item.name]
+    ]
+    done = sum(record.state == "done" for record in records)
+    failed = sum(record.state == "failed" for record in records)
+    left = len(items) - done - failed
+    reports = write_reports(order.out, order.model, items, manifest.records)
+    return BatchFinished(
+        len(items), done, failed, left, [str(each) for each in reports]
+    )
