@@ -37,7 +37,7 @@ from napari_unet.training.record import describe_run, finished, judged
 from napari_unet.training.run import Progress, RunFolder, versions
 from napari_unet.training.thumbnail import write_thumbnail
 from napari_unet.training.transfer import describe_transfer
-from napari_unet.training.validation import score_held_out
+from napari_unet.training.validation import HeldOutScores, score_held_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -102,6 +102,7 @@ class Trainer:
         self.budget = Budget(config, self.data)
         self.progress = Progress()
         self.best: Model | None = None
+        self.threshold: float | None = None  # of two classes, the one that suits best
         self.transfer: dict[str, Any] | None = None
         self._check_judged()
         self.learner = Learner(config, self.network_config)
@@ -236,6 +237,8 @@ class Trainer:
         best = progress.best is None or progress.smoothed >= progress.best
         progress.stale = 0 if best else progress.stale + 1
         progress.cuts += not best and progress.stale % PLATEAU == 0
+        if isinstance(scores, HeldOutScores):
+            self.threshold = scores.best_threshold
         if best:
             progress.best = progress.smoothed
             self._keep_best()
@@ -263,6 +266,7 @@ class Trainer:
                 "images": len(self.pairs),
                 "step": self.progress.step,
                 "score": self.progress.best,
+                "best_threshold": self.threshold,
                 "init": self.transfer,
                 "versions": versions(),
             },
