@@ -52,7 +52,7 @@ class Search:
         if self.result is None:
             return None
         found = np.lib.format.open_memmap(self.result, "r+")
-        look = {"contrast_limits": (0, 1), "colormap": "inferno"}
+        look = {"contrast_limits": (0, 1), "colormap": "inferno", "visible": False}
         return found, {**self.place, **look, "blending": "additive"}, "image"
 
 

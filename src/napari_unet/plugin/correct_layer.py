@@ -189,7 +189,7 @@ def look_of(
         "colormap": DirectLabelColormap(
             color_dict=colours, background_value=unlabelled
         ),
-        "opacity": 0.8,
+        "opacity": 0.6,
         "metadata": corrections.metadata(),
     }
 

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QComboBox, QGroupBox, QHBoxLayout, QVBoxLayout
 from superqt.utils import create_worker
 
 from napari_unet.errors import UNetError
-from napari_unet.plugin.choices import LOOK_KEY
+from napari_unet.plugin.correct_accept import PARTS, PLACE, bounds_of, finest
 from napari_unet.plugin.correct_job import start_of_result
 from napari_unet.plugin.correct_layer import (
     Corrections,
@@ -32,9 +32,8 @@ from napari_unet.plugin.correct_store import (
     new_pixels,
     open_saved,
 )
-from napari_unet.plugin.fields import button, choice, paragraph
-from napari_unet.plugin.layers import placement, stack_from_layer
-from napari_unet.plugin.where import BOXES, region_in
+from napari_unet.plugin.fields import Remark, button, choice
+from napari_unet.plugin.layers import placement
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,18 +44,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_unet.data.write.layout import Layout
+    from napari_unet.plugin.correct_accept import Bounds
     from napari_unet.plugin.correct_unsure import Subject, UnsureBox
     from napari_unet.plugin.session import Session
-
-    Bounds = list[tuple[int, int]]
-
-_PLACE, _SECTION, _VIEW, _ALL = (
-    "this place",
-    "this section",
-    "this view",
-    "all (edit a copy)",
-)
-_MOST = 2**27  # pixels that are accepted at once
 
 
 class PaintBox(QGroupBox):
@@ -98,7 +88,7 @@ class PaintBox(QGroupBox):
         self.classes = QComboBox()
         self.classes.setToolTip("<p>What the brush paints.</p>")
         self.what = choice(
-            {each: each for each in (_PLACE, _SECTION, _VIEW, _ALL)},
+            {each: each for each in PARTS},
             "How much of the prediction is taken as true, where nothing is painted.",
         )
         self.accept_button = button(
@@ -107,7 +97,7 @@ class PaintBox(QGroupBox):
         self.open_button = button(
             "&Open the last corrections", "Go on with those that were saved last."
         )
-        self.status = paragraph()
+        self.status = Remark()
 
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
@@ -223,17 +213,15 @@ class PaintBox(QGroupBox):
     def _accept(self, layer: Labels) -> None:
         try:
             subject = self._subject()
-            bounds = self._bounds(subject)
+            what, size = self.what.currentText(), self._unsure.size_.value()
+            bounds = bounds_of(self._viewer, subject, what, self._unsure.place, size)
         except UNetError as error:
             show_error(str(error))
             return
-        prediction = subject.prediction
-        start = start_of_result(prediction)
-        pixels = prediction.data[0] if prediction.multiscale else prediction.data
+        start = start_of_result(subject.prediction)
         inner = [(a - s, b - s) for (a, b), s in zip(bounds, start, strict=True)]
-        self._work(
-            _read, pixels, inner, then=partial(self._put, layer.unique_id, bounds)
-        )
+        put = partial(self._put, layer.unique_id, bounds)
+        self._work(_read, finest(subject.prediction), inner, then=put)
 
     def _put(self, which: Any, bounds: Bounds, pixels: NDArray[Any]) -> None:
         layer = self._find(which)
@@ -242,58 +230,11 @@ class PaintBox(QGroupBox):
             return
         count = accept(layer, pixels, bounds)
         self._viewer.layers.selection.active = layer
-        if self.what.currentText() == _PLACE:
+        if self.what.currentText() == PLACE:
             self._unsure.table.tick()
         self.status.setText(
             f"{count} pixels are now taken as true (Ctrl+Z takes them back)."
         )
-
-    def _bounds(self, subject: Subject) -> Bounds:
-        """Return which pixels of the image are to be accepted."""
-        what, image = self.what.currentText(), subject.image
-        stack = stack_from_layer(image)
-        prediction, axes = subject.prediction, stack.section_axes
-        start = start_of_result(prediction)
-        shape = (prediction.data[0] if prediction.multiscale else prediction.data).shape
-        whole = [(a, a + n) for a, n in zip(start, shape, strict=True)]
-        if what == _ALL:
-            wanted = whole
-        elif what == _PLACE:
-            wanted = self._around(axes)
-        else:
-            box = BOXES["current section" if what == _SECTION else "current view"]
-            region = region_in(box(self._viewer, image), image, stack, what[5:])
-            wanted = list(region.along(axes))
-        bounds = [
-            (max(a, low), min(b, high))
-            for (a, b), (low, high) in zip(wanted, whole, strict=True)
-        ]
-        if any(a >= b for a, b in bounds):
-            raise UNetError(
-                f"{prediction.name!r} has nothing at {what}. Move to where it was "
-                "predicted, or predict that part, too."
-            )
-        if np.prod([b - a for a, b in bounds]) > _MOST or (
-            what == _ALL and LOOK_KEY in prediction.metadata
-        ):
-            raise UNetError(
-                f"{what.capitalize()} of {prediction.name!r} is too much to be taken "
-                "over at once. Accept the view, or a section."
-            )
-        return bounds
-
-    def _around(self, axes: str) -> Bounds:
-        place = self._unsure.place
-        if place is None:
-            raise UNetError(
-                "No place is looked at. Press Find unsure places and choose one, or "
-                "accept this view or section."
-            )
-        half = self._unsure.size_.value() // 2
-        return [
-            (at - half, at + half) if axis in "YX" else (at, at + 1)
-            for axis, at in zip(axes, place.position, strict=True)
-        ]
 
     # -- threads -------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from napari_unet.events import (
 from napari_unet.plugin.choices import RESULT_KEY
 from napari_unet.plugin.correct_job import search, uncertainty_of
 from napari_unet.plugin.correct_places import PlacesTable, go_to
-from napari_unet.plugin.fields import ProgressLine, button, folded, form_in, paragraph
+from napari_unet.plugin.fields import ProgressLine, Remark, button, folded, form_in
 from napari_unet.plugin.layers import stack_from_layer
 from napari_unet.plugin.predict_job import order_prediction
 from napari_unet.prediction.unsure import SIZE, Place, places_of
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
     from napari_unet.plugin.pixel_job import PixelJob
     from napari_unet.plugin.session import Session
+
+
+_SHOWN = "The layer of the uncertainty is hidden: its eye in the layer list shows it."
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,7 @@ class UnsureBox(QGroupBox):
             512,
             "Rows and columns of a place, in pixels; places lie so far apart.",
         )
-        self.status = paragraph()
+        self.status = Remark()
 
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
@@ -241,7 +244,7 @@ class UnsureBox(QGroupBox):
             about = meta["metadata"][RESULT_KEY]
             if about["what"] == "uncertainty":
                 about["prediction"] = self._linked or about["prediction"]
-                self._add(data, {**meta, "visible": True}, kind)
+                self._add(data, meta, kind)
                 self._again = True
 
     def _show(self, event: PlacesFound) -> None:
@@ -257,13 +260,14 @@ class UnsureBox(QGroupBox):
             for each in places_of(event)
         ]
         self.table.show_places(places, self._found.axes)
-        self.status.setText("" if places else "There is no place left that is unsure.")
+        words = "" if places else "There is no place left that is unsure."
+        self.status.setText(words or _SHOWN)
         self.table.step(1)
 
     def _add(self, data: Any, meta: dict[str, Any], kind: str) -> None:
         """Add a layer below the corrections, which stay those that are painted on."""
         active = self._viewer.layers.selection.active
-        layer = getattr(self._viewer, f"add_{kind}")(data, **{**meta, "opacity": 0.6})
+        layer = getattr(self._viewer, f"add_{kind}")(data, **meta)
         if active is not None:
             self._viewer.layers.selection.active = active
             place = self._viewer.layers.index(active)

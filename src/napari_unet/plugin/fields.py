@@ -235,12 +235,24 @@ def choice(entries: Mapping[str, Any], hint: str) -> QComboBox:
     return box
 
 
+class Remark(QLabel):
+    """A paragraph that takes no room while it says nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        _wrap(self)
+        self.hide()
+
+    def setText(self, text: str) -> None:
+        """Say something, or nothing."""
+        super().setText(text)
+        self.setVisible(bool(text))
+
+
 def paragraph() -> QLabel:
     """Make a label that wraps its text, which can be copied."""
     label = QLabel()
-    label.setWordWrap(True)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    label.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+    _wrap(label)
     return label
 
 
@@ -280,3 +292,9 @@ def _row(widget: QWidget) -> QHBoxLayout:
     row = QHBoxLayout(widget)
     row.setContentsMargins(0, 0, 0, 0)
     return row
+
+
+def _wrap(label: QLabel) -> None:
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    label.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)

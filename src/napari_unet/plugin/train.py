@@ -207,6 +207,7 @@ class TrainWidget(DockedWidget):
                 "init": str(init),
             }
         )
+        self.status.setText(f"Goes on from {init.stem}: press Train.")
 
     def on_closed(self) -> None:
         """Stop the training, its run kept, when the dock is closed."""
