@@ -8,6 +8,7 @@ import pytest
 from napari_unet import events
 from napari_unet.events import (
     CheckpointSaved,
+    EvaluationFinished,
     Event,
     Failed,
     LookStarted,
@@ -36,6 +37,10 @@ EXAMPLES = [
     PatchesDrawn("a.npy", "b.npy"),
     SectionsDone(3, 24),
     PlacesFound([[2, 17, 40], [0, 8, 3]], [0.75, 0.1 + 0.2]),
+    EvaluationFinished(
+        *({"mean IoU": "0.5000"}, [{"title": "Classes"}], ["Seen."], "None.", None),
+        *({"shape": [1, 2, 3]}, "page.html", "errors.npy"),
+    ),
     StepDone(3, 0.1 + 0.2, 1e-7, 0.5, 12.25, 12.25),
     Validated(
         9,

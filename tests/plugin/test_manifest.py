@@ -29,6 +29,7 @@ def test_the_installed_distribution_announces_it() -> None:
 
 def test_titles_read_as_actions(manifest: PluginManifest) -> None:
     verbs = {"Open", "Save", "Make", "Download", "Train", "Predict", "Correct"}
+    verbs |= {"Evaluate"}
     assert {each.title.split()[0] for each in manifest.contributions.commands} <= verbs
 
 
@@ -38,11 +39,18 @@ def test_no_reader_claims_every_tiff(manifest: PluginManifest) -> None:
     assert all("volume" in each or "labels" in each for each in tiffs)
 
 
-def test_widgets_are_in_the_segment_menu(manifest: PluginManifest) -> None:
-    items = manifest.contributions.menus["napari/layers/segment"]
+def test_widgets_are_in_the_menus(manifest: PluginManifest) -> None:
+    menus = manifest.contributions.menus
     widgets = manifest.contributions.widgets
-    assert {each.command for each in items} == {each.command for each in widgets}
-    assert [each.display_name for each in widgets] == ["Train", "Predict", "Correct"]
+    commands = [each.command for each in widgets]
+    listed = [
+        each.command
+        for name in ("napari/layers/segment", "napari/layers/measure")
+        for each in menus[name]
+    ]
+    assert {*listed} == {*commands}
+    names = [each.display_name for each in widgets]
+    assert names == ["Train", "Predict", "Correct", "Evaluate"]
 
 
 def test_plugin_modules_import_no_torch() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from napari_unet.evaluation.report import Evaluation
 from napari_unet.evaluation.section_scores import SectionScores
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -61,6 +62,12 @@ class ClassComparison(Comparison[Evaluation]):
             self._foreground = (self._class_of(config.error_value, "error"),)
         elif classes.n == 2:
             self._foreground = (self._cell,)
+
+    def name_classes(self, names: Mapping[int, str]) -> None:
+        """Call mask values by the names that a model knows them by."""
+        known = zip(self.classes.values, self.classes.names, strict=True)
+        called = tuple(names.get(value, name) for value, name in known)
+        self.classes = replace(self.classes, names=called)
 
     def score(self) -> Generator[int, None, Evaluation]:
         """Score section by section; see `Comparison.score`."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from napari_unet.evaluation.pairing import overall_name, overall_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -72,6 +72,9 @@ class Comparison(ABC, Generic[R]):
             for number, stack in enumerate(self.truths)
             for index in range(stack.n_sections)
         ]
+
+    def name_classes(self, names: Mapping[int, str]) -> None:
+        """Call mask values by the names that a model knows them by."""
 
     @abstractmethod
     def score(self) -> Generator[int, None, R]:

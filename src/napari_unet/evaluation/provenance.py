@@ -42,6 +42,8 @@ class Provenance:
         On the part that was held out.
     versions : dict of str to str
         Of the programs that trained it.
+    classes : dict of int to str
+        The name of each mask value.
     seen, held_out : frozenset of str
         Fingerprints of the sections that trained, and of those held out; see
         `napari_unet.data.fingerprint`.
@@ -59,6 +61,7 @@ class Provenance:
     step: int | None = None
     score: float | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
+    classes: Mapping[int, str] = field(default_factory=dict)
     seen: frozenset[str] = frozenset()
     held_out: frozenset[str] = frozenset()
 
@@ -98,6 +101,7 @@ def find_provenance(model: str | Path) -> Provenance:
         step=history.get("step"),
         score=history.get("score"),
         versions=history.get("versions", {}),
+        classes=_named(info.get("classes") or {}),
         seen=_fingerprints(pairs, "training"),
         held_out=_fingerprints(pairs, "validation"),
     )
@@ -175,6 +179,10 @@ def _read_run(folder: Path) -> dict[str, Any]:
 def _name(pair: Mapping[str, Any]) -> str:
     image = pair.get("image", {})
     return str(image.get("source") or image.get("name") or "an array")
+
+
+def _named(classes: Mapping[str, Any]) -> dict[int, str]:
+    return dict(zip(classes.get("values", ()), classes.get("names", ()), strict=False))
 
 
 def _fingerprints(pairs: Sequence[Mapping[str, Any]], use: str) -> frozenset[str]:

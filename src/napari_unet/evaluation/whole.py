@@ -101,6 +101,8 @@ def evaluate_wholly(
         truths = [crop(each, region) for each in truths]
         images = [crop(each, region) for each in images]
     comparison = COMPARISONS[kind](predictions, truths, config)
+    if known is not None:
+        comparison.name_classes(known.classes)
     report = yield from comparison.score()
     report = replace(report, remarks=(*report.remarks, *remarks))
     page = Page(comparison, report, images, known)

@@ -11,6 +11,7 @@ events of `napari_unet.events` to standard output, one JSON object a line each::
 
 A request is answered by events, then by `Ready`. To the job at work can be said::
 
+    {"do": "evaluate", "prediction": {...}, "truth": {...}, "results": {...}, ...}
     {"do": "stop"}
     {"do": "pause"}
     {"do": "resume"}

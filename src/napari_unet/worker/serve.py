@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from napari_unet.errors import UNetError
 from napari_unet.events import Event, Failed, Ready
 from napari_unet.worker.batch import batch
+from napari_unet.worker.evaluation import evaluate
 from napari_unet.worker.pipes import Inbox, Outbox, take_pipes
 from napari_unet.worker.prediction import look, predict
 from napari_unet.worker.training import preview, train
@@ -31,6 +32,7 @@ JOBS: dict[str, Job] = {
     "look": look,
     "unsure": unsure,
     "batch": batch,
+    "evaluate": evaluate,
 }
 """Each kind of job by what a request calls it. Their modules import torch late."""
 

@@ -10,9 +10,10 @@ import numpy as np
 from napari_unet.data import Stack, open_stack
 from napari_unet.data.write.npy import create_npy
 from napari_unet.prediction.unsure import unsure_events
+from napari_unet.worker.pixels import Channels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -54,7 +55,7 @@ def _uncertainty(request: Request) -> Stack:
     stacks = [open_stack(path, axes=request["axes"]) for path in request["uncertainty"]]
     first = stacks[0]
     if len(stacks) > 1:
-        pixels = _Channels([each.pixels for each in stacks])
+        pixels = Channels([each.pixels for each in stacks])
         first = Stack(pixels, f"C{first.axes}")
     return replace(first, pixel_size=request.get("pixel_size", {}), source=None)
 
@@ -63,17 +64,3 @@ def _sections(pixels: NDArray[Any], axes: str) -> NDArray[Any]:
     """Return a view with rows and columns last."""
     order = [i for i, axis in enumerate(axes) if axis not in "YX"]
     return pixels.transpose([*order, axes.index("Y"), axes.index("X")])
-
-
-class _Channels:
-    """Files of equal shape as the channels of one image, read when they are needed."""
-
-    def __init__(self, files: Sequence[Any]) -> None:
-        self._files = files
-        self.shape = (len(files), *files[0].shape)
-        self.dtype = files[0].dtype
-        self.ndim = len(self.shape)
-
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        chosen = self._files[key[0]] if isinstance(key[0], slice) else [key[0]]
-        return np.stack([np.asarray(each[key[1:]]) for each in chosen])
