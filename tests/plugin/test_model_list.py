@@ -56,6 +56,10 @@ def choice(runs_folder: Path, qtbot: QtBot) -> ModelChoice:
 def unfold(qtbot: QtBot, choice: ModelChoice) -> None:
     """Open the list by a key, and wait until all is known of its models."""
     qtbot.keyClick(choice.box, Qt.Key.Key_F4)
+    wait_for_details(qtbot, choice)
+
+
+def wait_for_details(qtbot: QtBot, choice: ModelChoice) -> None:
     assert choice.box.popup.isVisible()
     last = choice.box.model().index(choice.box.count() - 1, 0)
     qtbot.waitUntil(lambda: last.data(Qt.ItemDataRole.UserRole + 1) is not None)
@@ -119,7 +123,8 @@ def test_a_model_is_chosen_by_a_click_on_its_picture(
     qtbot: QtBot, choice: ModelChoice
 ) -> None:
     choice.box.setCurrentIndex(2)
-    unfold(qtbot, choice)
+    qtbot.mouseClick(choice.box, Qt.MouseButton.LeftButton)
+    wait_for_details(qtbot, choice)
     view = choice.box.popup.list
     drawn = qimage_to_array(view.viewport().grab().toImage())[..., :3].astype(int)
     red = (np.abs(drawn - [255, 0, 0]).max(axis=-1) < 10).nonzero()

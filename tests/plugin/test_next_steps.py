@@ -10,7 +10,7 @@ from napari.layers import Labels
 from qtpy.QtWidgets import QWidget
 
 from napari_unet.plugin import next_steps
-from napari_unet.plugin.choices import RESULT_KEY, LayerChoice
+from napari_unet.plugin.choices import MODEL_KEY, RESULT_KEY, LayerChoice
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,3 +68,30 @@ def test_a_step_opens_its_widget_on_the_prediction(
     assert viewer.layers.selection.active is guess
     viewer.layers.remove(guess)
     assert steps.isHidden()
+
+
+def test_correct_opens_on_the_prediction_that_is_active(
+    make_napari_viewer: Callable[..., Viewer], fake_worker: object, qtbot: QtBot
+) -> None:
+    viewer = make_napari_viewer()
+    image = viewer.add_image(np.zeros((8, 8)), name="image")
+    guesses = [
+        viewer.add_labels(
+            np.zeros((8, 8), np.uint8),
+            name=name,
+            metadata={
+                MODEL_KEY: "m",
+                RESULT_KEY: {
+                    "what": "labels",
+                    "prediction": name,
+                    "image": str(image.unique_id),
+                },
+            },
+        )
+        for name in ("first", "second")
+    ]
+    steps = open_widget(viewer, "Predict").next_steps
+    viewer.layers.selection.active = guesses[0]
+    click(qtbot, steps.buttons["Correct"])
+    correct = viewer.window.dock_widgets[f"Correct ({PLUGIN})"]
+    assert correct.prediction.layer is guesses[0]

@@ -107,6 +107,7 @@ def test_the_section_follows_while_dragged_and_the_rest_when_let_go(
     assert not threshold.isHidden()
     assert threshold.title.text() == "Threshold of c255 in 'guess'"
     assert threshold.number.value() == 0.5
+    assert "0.40 suited the held-out part best" in threshold.slider.toolTip()
     drawn: list[int] = []
     labels.events.set_data.connect(lambda: drawn.append(1))
     pick_up(qtbot, threshold.slider)

@@ -100,6 +100,8 @@ class ModelPopup(QFrame):
 
     def __init__(self, box: ModelBox) -> None:
         super().__init__(box, Qt.WindowType.Popup)
+        # A click on the box folds the list, and does not unfold it again.
+        self.setAttribute(Qt.WidgetAttribute.WA_NoMouseReplay)
         self._box = box
         self.search = QLineEdit()
         self.search.setPlaceholderText("Search name, date or score")

@@ -92,6 +92,7 @@ class PredictWidget(DockedWidget):
 
     def _make_fields(self) -> None:
         self.image = LayerChoice(self._viewer, Image, "open an image first")
+        self.image.setToolTip("<p>The image to predict.</p>")
         self.model = ModelChoice(session=self.session)
         self.where = choice(
             {each: each for each in ("whole image", *BOXES, WHERE_I_LOOK)},

@@ -112,7 +112,12 @@ class ThresholdSlider(QWidget):
                 if several or number == 1:
                     self.classes.addItem(name, number)
         self.classes.setVisible(several)
-        self.slider.mark(known.get("best_threshold"))
+        best = known.get("best_threshold")
+        said = (
+            "" if best is None else f"<p>{best:.2f} suited the held-out part best.</p>"
+        )
+        self.slider.setToolTip(_HINT + said)
+        self.slider.mark(best)
         self._show_number()
 
     def _show_number(self, _: int = 0) -> None:
