@@ -205,15 +205,20 @@ def _add_shares(
 
 
 def _remarks(confusion: NDArray[np.int64], names: tuple[str, ...]) -> tuple[str, ...]:
+    """Say which classes only one of the two holds."""
     truth, found = confusion.sum(axis=1).tolist(), confusion.sum(axis=0).tolist()
-    extra = [
-        name
-        for name, support, predicted in zip(names, truth, found, strict=True)
-        if predicted and not support
-    ]
-    if not extra:
-        return ()
-    return (
-        f"The prediction holds {', '.join(extra)}, which the scored truth never does. "
-        "If the two masks use different values for the same class, translate one.",
-    )
+    sides = list(zip(names, truth, found, strict=True))
+    extra = [name for name, true, predicted in sides if predicted and not true]
+    never = [name for name, true, predicted in sides if true and not predicted]
+    remarks = []
+    if extra:
+        remarks.append(
+            f"The prediction holds {', '.join(extra)}, which the scored truth never "
+            "does. If the two masks use different values for the same class, translate "
+            "one."
+        )
+    if never:
+        remarks.append(
+            f"The truth holds {', '.join(never)}, which the prediction never does."
+        )
+    return tuple(remarks)

@@ -153,12 +153,19 @@ class Page:
         )
         return f'<p class="legend">{swatches}</p>'
 
+    def _options(self) -> dict[str, Any]:
+        """Return what was chosen, and what matters of what was not."""
+        given = self.comparison.config.to_dict()
+        if self.comparison.kind != "objects":
+            del given["object_dims"]
+        return given
+
     def _provenance(self) -> str:
         rows = {
             "prediction": self.report.prediction,
             "truth": self.report.truth,
             "image": ", ".join(each.label for each in self.images[:3]),
-            "options": _words(self.comparison.config.to_dict()),
+            "options": _words(self._options()),
             **(_model_rows(self.model) if self.model else {}),
             "evaluated with": f"napari-unet-lab {version('napari-unet-lab')}, "
             f"Python {platform.python_version()}, NumPy {version('numpy')}",
