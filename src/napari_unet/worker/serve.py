@@ -14,6 +14,7 @@ from napari_unet.worker.batch import batch
 from napari_unet.worker.evaluation import evaluate
 from napari_unet.worker.pipes import Inbox, Outbox, take_pipes
 from napari_unet.worker.prediction import look, predict
+from napari_unet.worker.probe import probe
 from napari_unet.worker.training import preview, train
 from napari_unet.worker.unsure import unsure
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 JOBS: dict[str, Job] = {
     "train": train,
     "preview": preview,
+    "probe": probe,
     "predict": predict,
     "look": look,
     "unsure": unsure,
