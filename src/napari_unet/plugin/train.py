@@ -424,6 +424,12 @@ class TrainWidget(DockedWidget):
         if self._resuming:
             self._kept = True
             message += " Empty the field Run folder to start a new run."
+        elif self._run is not None and runs.can_resume(self._run):
+            self._kept = True
+            message += (
+                f" The run is kept in {self._run}: press Resume to go on with it, or "
+                "empty the field Run folder to start a new one."
+            )
         self._say_error(message)
 
     def _on_died(self, message: str) -> None:

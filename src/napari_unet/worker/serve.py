@@ -80,7 +80,8 @@ def main(*, light: bool = False, polite: bool = True) -> None:
 
 def _unexpected(error: Exception) -> Failed:
     message = f"{type(error).__name__}: {error}"
-    if isinstance(error, MemoryError) or "out of memory" in message.lower():
+    words = ("out of memory", "allocate memory", "bad_alloc")  # of CUDA, torch and C++
+    if isinstance(error, MemoryError) or any(each in message.lower() for each in words):
         message = (
             "There was not enough memory. Close other programs, or choose a smaller "
             f"batch, patch or tile under Advanced. ({message})"
