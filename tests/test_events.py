@@ -12,6 +12,8 @@ from napari_unet.events import (
     Event,
     Failed,
     LookStarted,
+    ObjectsFound,
+    ObjectsMeasured,
     PatchesDrawn,
     PlacesFound,
     PredictionFinished,
@@ -41,6 +43,8 @@ EXAMPLES = [
         *({"mean IoU": "0.5000"}, [{"title": "Classes"}], ["Seen."], "None.", None),
         *({"shape": [1, 2, 3]}, "page.html", "errors.npy"),
     ),
+    ObjectsFound("objects.npy", 214),
+    ObjectsMeasured("columns.npz", 214, ["Pixels."]),
     StepDone(3, 0.1 + 0.2, 1e-7, 0.5, 12.25, 12.25),
     Validated(
         9,

@@ -29,7 +29,7 @@ def test_the_installed_distribution_announces_it() -> None:
 
 def test_titles_read_as_actions(manifest: PluginManifest) -> None:
     verbs = {"Open", "Save", "Make", "Download", "Train", "Predict", "Correct"}
-    verbs |= {"Evaluate"}
+    verbs |= {"Evaluate", "Find"}
     assert {each.title.split()[0] for each in manifest.contributions.commands} <= verbs
 
 
@@ -50,7 +50,7 @@ def test_widgets_are_in_the_menus(manifest: PluginManifest) -> None:
     ]
     assert {*listed} == {*commands}
     names = [each.display_name for each in widgets]
-    assert names == ["Train", "Predict", "Correct", "Evaluate"]
+    assert names == ["Train", "Predict", "Correct", "Objects", "Evaluate"]
 
 
 def test_plugin_modules_import_no_torch() -> None:

@@ -125,6 +125,13 @@ def test_intensities_of_each_channel_under_its_name() -> None:
     assert measure_objects(full // 255, full)["sum"].tolist() == [255 * 1600]
 
 
+def test_several_images_give_their_names() -> None:
+    labels = np.ones((4, 4), np.uint8)
+    images = [Stack(np.full((4, 4), n), "YX", name=f"im{n}") for n in (3, 5)]
+    table = measure_objects(labels, images)
+    assert (table["mean_im3"][0], table["mean_im5"][0]) == (3, 5)
+
+
 def test_colours_have_their_names() -> None:
     labels, image = np.ones((4, 4), np.uint8), np.zeros((4, 4, 3), np.uint8)
     image[..., 1] = 7

@@ -112,7 +112,7 @@ def result_layers(
             result = {**known, "what": name, "class": index}
             meta = {**target.place, "name": f"{target.name} {what}", **look}
             meta["metadata"] = {MODEL_KEY: model, RESULT_KEY: result}
-            levels = _levels(_in_order(part, target.axes), target.axes)
+            levels = _levels(in_order(part, target.axes), target.axes)
             if len(levels) > 1:
                 layers.append((levels, {**meta, "multiscale": True}, kind))
             else:
@@ -167,7 +167,7 @@ def usual_values(scale: Mapping[str, Any]) -> tuple[float, float]:
     return scale["mean"] - spread, scale["mean"] + spread
 
 
-def _in_order(pixels: NDArray[Any], axes: str) -> NDArray[Any]:
+def in_order(pixels: NDArray[Any], axes: str) -> NDArray[Any]:
     """Put the axes, of which the worker has Y and X last, in the image's order."""
     written = [axis for axis in axes if axis not in "YX"] + ["Y", "X"]
     return pixels.transpose([written.index(axis) for axis in axes])

@@ -16,8 +16,7 @@ from napari_unet.plugin.settings import preferences
 
 FOLDER = "napari-unet runs"
 _CONFIG = "config.json"
-_LAST = "last.safetensors"
-_FILES = (_CONFIG, "log.jsonl", _LAST, MODEL_FILE)
+_FILES = (_CONFIG, "log.jsonl", "last.safetensors", MODEL_FILE)
 _ALWAYS_SENT = {
     "budget",
     "steps",
@@ -59,11 +58,6 @@ def stored_options(run: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return options if isinstance(options, dict) else None
-
-
-def can_resume(run: Path) -> bool:
-    """Tell whether a folder holds a run with a state to go on from."""
-    return (run / _LAST).exists() and stored_options(run) is not None
 
 
 def check_free(run: Path) -> None:

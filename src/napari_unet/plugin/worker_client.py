@@ -138,6 +138,16 @@ class WorkerClient(QObject):
         if self._job is not None and self._request is None:
             self._write(order)
 
+    def abort(self) -> None:
+        """End the process with its job at once, where nothing can be lost by it.
+
+        The next job starts another process.
+        """
+        if self._process is not None:
+            self._closing, self._wanted_again = True, False
+            self._request = None
+            self._process.kill()
+
     def shutdown(self, *, wait: bool = False) -> None:
         """End the process: it stops its job in good order, or is ended if it does not.
 

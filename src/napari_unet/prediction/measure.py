@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.data.stack import as_stack
+from napari_unet.data.stack import Stack, as_stack
 from napari_unet.errors import StackFormatError
 from napari_unet.prediction.table import Table, join_tables
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import ArrayLike, NDArray
-
-    from napari_unet.data import Stack
 
 _COLUMNS = {"T": "frame", "Z": "section"}  # of the axes that are looped over
 _COLOURS = ("red", "green", "blue", "alpha")
@@ -35,7 +33,7 @@ _STATISTICS: dict[str, Callable[[NDArray[Any]], Any]] = {
 
 def measure_objects(
     objects: Stack | str | Path | ArrayLike,
-    image: Stack | str | Path | ArrayLike | None = None,
+    image: Stack | str | Path | ArrayLike | Sequence[Stack] | None = None,
     *,
     dims: int = 2,
 ) -> Table:
@@ -48,7 +46,7 @@ def measure_objects(
     ----------
     objects : Stack, path or array
         Labels, whose values above 0 are the numbers of objects.
-    image : Stack, path or array, optional
+    image : Stack, path, array or sequence of Stack, optional
         Of the same shape, with any number of channels.
     dims : int
         2 to measure objects in each section, 3 as volumes.
@@ -84,31 +82,35 @@ def measure_objects(
     (array([7]), array([4]))
     """
     labels = as_stack(objects)
-    pixels = None if image is None else as_stack(image)
-    return join_tables([*measure_parts(labels, pixels, dims=dims)])
+    images = [] if image is None else [image]
+    if isinstance(image, list | tuple) and all(isinstance(i, Stack) for i in image):
+        images = [*image]
+    stacks = [as_stack(each) for each in images]
+    return join_tables([*measure_parts(labels, stacks, dims=dims)])
 
 
 def measure_parts(
-    objects: Stack, image: Stack | None = None, *, dims: int = 2
+    objects: Stack, images: Sequence[Stack] = (), *, dims: int = 2
 ) -> Iterator[Table]:
     """Measure as `measure_objects` does, a table for each section or volume.
 
     Memory is that of one of them.
     """
-    _check(objects, image)
+    _check(objects, images)
     groups = objects.seen_together(dims)
-    ruler, names = _Ruler.of(objects, image, dims), _channel_names(image)
+    ruler, names = _Ruler.of(objects, images, dims), _channel_names(images)
     places = _places(objects, dims)
     for group in groups:
         labels = np.stack([objects.section(index)[0] for index in group])
         values = None
-        if image is not None:
-            values = np.stack([image.section(index) for index in group])
+        if images:
+            sections = [[each.section(i) for each in images] for i in group]
+            values = np.stack([np.concatenate(each) for each in sections])
         place = {name: int(each[group[0]]) for name, each in places.items()}
         yield _measure(labels, values, ruler, names, place)
 
 
-def _check(objects: Stack, image: Stack | None) -> None:
+def _check(objects: Stack, images: Sequence[Stack]) -> None:
     if objects.n_channels > 1:
         raise StackFormatError(
             f"{objects.label} has {objects.n_channels} channels, but objects are one "
@@ -119,12 +121,13 @@ def _check(objects: Stack, image: Stack | None) -> None:
             f"{objects.label} holds {objects.dtype} values, but objects have whole "
             "numbers: find objects in it first."
         )
-    if image is not None and _lengths(objects) != _lengths(image):
-        raise StackFormatError(
-            f"{objects.label} has the axes {objects.axes} of {objects.shape}, but "
-            f"{image.label} has {image.axes} of {image.shape}: measure objects in the "
-            "image they were found in."
-        )
+    for image in images:
+        if _lengths(objects) != _lengths(image):
+            raise StackFormatError(
+                f"{objects.label} has the axes {objects.axes} of {objects.shape}, but "
+                f"{image.label} has {image.axes} of {image.shape}: measure objects in "
+                "the image they were found in."
+            )
 
 
 def _lengths(stack: Stack) -> list[tuple[str, int]]:
@@ -147,16 +150,18 @@ def _places(objects: Stack, dims: int) -> dict[str, NDArray[np.intp]]:
     return dict(sorted(columns.items()))
 
 
-def _channel_names(image: Stack | None) -> list[str]:
+def _channel_names(images: Sequence[Stack]) -> list[str]:
     """Return what follows on the name of an intensity, for each channel."""
-    count = 0 if image is None else image.n_channels
-    if image is None or count == 1:
-        return [""] * count
-    names: Sequence[str] = image.channel_names
-    colours = image.axes.endswith(("C", "S")) and count in (3, 4)
-    if len(names) != count:
-        names = _COLOURS[:count] if colours else [str(i) for i in range(count)]
-    return [f"_{name}" for name in names]
+    found = []
+    for number, image in enumerate(images):
+        first = [image.name or str(number)] if len(images) > 1 else []
+        count, names = image.n_channels, [*image.channel_names]
+        if len(names) != count:
+            colours = image.axes.endswith(("C", "S")) and count in (3, 4)
+            names = [*_COLOURS[:count]] if colours else [str(i) for i in range(count)]
+        channels = [[each] for each in names] if count > 1 else [[]]
+        found += ["_".join(["", *first, *each]) for each in channels]
+    return found
 
 
 @dataclass(frozen=True)
@@ -178,8 +183,8 @@ class _Ruler:
     unit: str
 
     @classmethod
-    def of(cls, objects: Stack, image: Stack | None, dims: int) -> _Ruler:
-        known = objects if objects.pixel_size or image is None else image
+    def of(cls, objects: Stack, images: Sequence[Stack], dims: int) -> _Ruler:
+        known = next((s for s in (objects, *images) if s.pixel_size), objects)
         axes = "ZYX"[-dims:]
         spacing = tuple(known.pixel_size.get(axis, 0.0) for axis in axes)
         if not all(spacing):

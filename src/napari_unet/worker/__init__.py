@@ -5,14 +5,15 @@ events of `napari_unet.events` to standard output, one JSON object a line each::
 
     {"do": "train", "image": PATH, "labels": PATH, "axes": "ZYX", "run": FOLDER, ...}
     {"do": "preview", "image": PATH, "labels": PATH, "axes": "ZYX", ...}
-    {"do": "probe", "image": PATH, "labels": PATH, "axes": "ZYX", ...}
     {"do": "predict", "model": PATH, "image": PATH, "results": {"labels": PATH}, ...}
     {"do": "look", "model": PATH, "image": PATH, "tiles": [...], "folder": PATH, ...}
     {"do": "unsure", "uncertainty": [PATH, ...], "axes": "ZYX", "n": 10, ...}
+    {"do": "evaluate", "prediction": {...}, "truth": {...}, "results": {...}, ...}
+    {"do": "objects", "image": PATH, "inside": 255, "result": PATH, ...}
+    {"do": "measure", "image": PATH, "images": [{"image": PATH, ...}], ...}
 
 A request is answered by events, then by `Ready`. To the job at work can be said::
 
-    {"do": "evaluate", "prediction": {...}, "truth": {...}, "results": {...}, ...}
     {"do": "stop"}
     {"do": "pause"}
     {"do": "resume"}
