@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     )
     from napari_unet.prediction.planning import plan
     from napari_unet.prediction.table import write_table
-    from napari_unet.training import preview_patches, train
+    from napari_unet.training import preview_patches, probe_training, train
 
     __version__: str
 
@@ -71,6 +71,7 @@ __all__ = [
     "predict_attention",
     "predict_lazy",
     "preview_patches",
+    "probe_training",
     "synthetic_em",
     "train",
     "write_report",
@@ -103,6 +104,7 @@ _MODULES = {
     "predict_attention": "prediction",
     "predict_lazy": "prediction",
     "preview_patches": "training",
+    "probe_training": "training",
     "synthetic_em": "data",
     "train": "training",
     "write_report": "evaluation",

@@ -222,6 +222,59 @@ class PatchesDrawn(Event):
 
 
 @dataclass(frozen=True)
+class Probe(Event):
+    """What a training would do, from a second of it.
+
+    Attributes
+    ----------
+    network : str
+        Its name, depth and width.
+    parameters : int
+        Numbers that the network learns.
+    patch : list of int
+        Sections, rows and columns of a patch; no sections in 2-D.
+    batch_size : int
+    steps : int
+        Steps in all: those asked for, or about those that the time allows.
+    step_seconds : float
+        Time of a step; of the judging in between nothing is included.
+    seconds : float
+        Time in all: that asked for, or about that which the steps take.
+    memory : int
+        Most bytes taken, by the process or, where there is one, on the GPU.
+    device : str
+    training, held_out : str
+        Which part of the data serves for what, in words.
+    """
+
+    network: str
+    parameters: int
+    patch: list[int]
+    batch_size: int
+    steps: int
+    step_seconds: float
+    seconds: float
+    memory: int
+    device: str
+    training: str
+    held_out: str
+
+    def facts(self) -> dict[str, str]:
+        """Return the same as people read it, by what it is about."""
+        minutes = self.seconds / 60
+        time = f"{minutes:.0f} min" if minutes >= 2 else f"{self.seconds:.0f} s"
+        return {
+            "training": self.training,
+            "held_out": self.held_out,
+            "network": self.network,
+            "parameters": f"{self.parameters:,}",
+            "patch": " × ".join(map(str, self.patch)) + f", {self.batch_size} a step",
+            "steps": f"about {self.steps:,} in {time}, {self.step_seconds:.2g} s each",
+            "memory": f"{self.memory / 2**30:.1f} GB ({self.device})",
+        }
+
+
+@dataclass(frozen=True)
 class PredictionStarted(Event):
     """The tiles are planned.
 
@@ -538,6 +591,7 @@ _BY_NAME = {
         LiveFailed,
         TrainingFinished,
         PatchesDrawn,
+        Probe,
         PredictionStarted,
         TilesDone,
         PredictionFinished,

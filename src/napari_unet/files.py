@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from safetensors import SafetensorError
+
 from napari_unet.errors import UNetError
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ def replacing(path: Path) -> Iterator[Path]:
         _flush(part)
         part.chmod(0o666 & ~_umask())
         part.replace(path)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:  # which it calls a full disk
         raise UNetError(
             f"{path} could not be written ({error}). Nothing of it was left behind; "
             "make room, or choose another folder."

@@ -145,6 +145,7 @@ def test_dry_run_says_what_would_be_trained(
     assert facts["patch"] == "16 × 16"
     assert facts["network"] == "unet, depth 4, width 16"
     assert facts["training"].startswith("section 0, rows")
+    assert facts["steps"].startswith("about ") and facts["memory"].endswith("GB (cpu)")
     assert main(command) == 0
     said = capsys.readouterr().out
     assert f"{image}  {mask}" in said

@@ -207,6 +207,43 @@ def test_labels_may_go_while_they_are_changed(
     assert notes() == []
 
 
+def test_the_widget_may_go_while_labels_are_changed(
+    make_napari_viewer: MakeViewer, qtbot: QtBot, fake_worker: object
+) -> None:
+    viewer = make_napari_viewer()
+    labels, (_, second) = add_prediction(viewer, shape=(60, 300, 300))
+    predict = open_widget(viewer, "Predict")
+    predict.threshold.number.setValue(0.3)
+    viewer.window.remove_dock_widget(predict)
+    predict.deleteLater()
+    del predict
+    again = open_widget(viewer, "Predict").threshold
+    with qtbot.waitSignal(again.relabelling.finished, timeout=WAIT):
+        again.number.setValue(0.4)
+    qtbot.waitUntil(lambda: not again.relabelling._behind, timeout=WAIT)
+    np.testing.assert_array_equal(labels.data, np.where(second > 0.4, 255, 10))
+
+
+def test_of_two_predictions_both_are_finished(
+    make_napari_viewer: MakeViewer, qtbot: QtBot, fake_worker: object
+) -> None:
+    viewer = make_napari_viewer()
+    layers, seconds = [], []
+    for name in ("first", "second"):
+        layer, (_, second) = add_prediction(viewer, shape=(20, 200, 200))
+        for each in viewer.layers[-3:]:
+            each.metadata[RESULT_KEY] |= {"prediction": name}
+        layers.append(layer)
+        seconds.append(second)
+    threshold = open_widget(viewer, "Predict").threshold
+    for layer in layers:  # the first is not done when the second begins
+        viewer.layers.selection.active = layer
+        threshold.number.setValue(0.3)
+    qtbot.waitUntil(lambda: not threshold.relabelling._behind, timeout=WAIT)
+    for layer, second in zip(layers, seconds, strict=True):
+        np.testing.assert_array_equal(layer.data, np.where(second > 0.3, 255, 10))
+
+
 def test_a_real_prediction_has_it(
     make_napari_viewer: MakeViewer, qtbot: QtBot, runs_folder: Path
 ) -> None:

@@ -43,7 +43,7 @@ def add_train(commands: Any) -> None:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="say what would be trained on which pairs, do not train",
+        help="say what would be trained on which pairs, and how fast; do not train",
     )
     parser.add_argument(
         "--run", type=Path, help="folder for the run; needed unless --dry-run is given"
@@ -102,11 +102,14 @@ def _dry_run(
     config: TrainingConfig,
     held_out: list[tuple[Stack, Stack]],
 ) -> int:
-    """Say what would be trained on what."""
+    """Say what would be trained on what, and how fast that is here."""
     from napari_unet.training.dataset import Dataset
+    from napari_unet.training.probe import probe
     from napari_unet.training.record import describe_plan
 
-    show_facts(given, describe_plan(Dataset(pairs, config, held_out)))
+    plan = describe_plan(Dataset(pairs, config, held_out))
+    told = probe(pairs, config, held_out=held_out).facts()
+    show_facts(given, {**told, **plan})
     return 0
 
 

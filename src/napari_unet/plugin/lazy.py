@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+import weakref
 from collections import deque
 from functools import partial
 from pathlib import Path
@@ -71,8 +72,9 @@ class Soon:
 class Look(QObject):
     """A layer that is predicted where and when it is looked at.
 
-    It ends when its layer is removed. Other jobs go first in the worker: while one is
-    at work, only what is known already is shown.
+    It ends when its layer is removed, or its image before there is one, or with the
+    window. Other jobs go first in the worker: while one is at work, only what is known
+    already is shown.
 
     Parameters
     ----------
@@ -108,6 +110,7 @@ class Look(QObject):
         stack = stack_from_layer(image)
         super().__init__(session)
         self._viewer = viewer
+        self._image = weakref.ref(getattr(image, "__wrapped__", image))
         self._session = session
         self._folder = Path(tempfile.mkdtemp(prefix="napari-unet-"))
         trained = TrainedModel.from_info(info)
@@ -139,6 +142,7 @@ class Look(QObject):
         session.join(self)
         session.worker.ready_changed.connect(self._on_changed)
         QApplication.instance().aboutToQuit.connect(self.end)
+        viewer.layers.events.removed.connect(self._on_removed)
         self._in_background(self._pixels.open, then=self._on_opened)
 
     @property
@@ -160,6 +164,7 @@ class Look(QObject):
         if self._over:
             return
         self._over = True
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
         if self._view is not None:
             self._connect("disconnect")
         if self._job is not None:
@@ -315,7 +320,6 @@ class Look(QObject):
             getattr(events, how)(self._on_changed)
         getattr(view.layer.events.visible, how)(self._on_visible)
         getattr(viewer.dims.events.ndisplay, how)(view.colour)
-        getattr(viewer.layers.events.removed, how)(self._on_removed)
 
     def _on_changed(self, _: Any = None) -> None:
         self._look_soon()
@@ -325,7 +329,8 @@ class Look(QObject):
         self._look_soon()
 
     def _on_removed(self, _: Any = None) -> None:
-        if self.layer not in self._viewer.layers:
+        shown = self.layer if self._view is not None else self._image()
+        if shown is None or shown not in self._viewer.layers:
             self.end()
 
     def _clear(self) -> None:
@@ -337,10 +342,15 @@ class Look(QObject):
     ) -> None:
         def done(result: Any) -> None:
             self._reading = False
-            then(result)
+            if self._over:
+                remove(self._folder)
+            else:
+                then(result)
 
         def failed(error: Exception) -> None:
             self._reading = False
+            if self._over:
+                return
             self._on_failed(f"The image could not be read ({error}).")
 
         self._reading = True

@@ -221,6 +221,7 @@ class PredictWidget(DockedWidget):
             self._refuse(error)
             return
         self.status.setText("Measuring the image …")
+        self.window().destroyed.connect(look.end)
         look.said.connect(self.status.setText)
 
     def _refuse(self, error: UNetError) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import threading
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from napari_unet.plugin.where import OutsideError, view_box
 from napari_unet.prediction.threshold import relabel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from napari.components import ViewerModel
     from napari.layers import Labels, Layer
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 _KEY = "napari-unet thresholds"  # in the metadata of labels: `Thresholds`
 _BLOCK = 2**20  # pixels that are labelled at once
+
+_ONE_AT_A_TIME = threading.Lock()  # another widget's thread may be at the same labels
 
 Block = tuple[slice, ...]
 
@@ -41,6 +45,14 @@ class Thresholds:
 
     wanted: tuple[float, ...]
     applied: dict[tuple[int, ...], tuple[float, ...]] = field(default_factory=dict)
+
+    def of(self, block: Block) -> tuple[float, ...]:
+        """Return those that the labels of a block have now."""
+        return self.applied.get(_start(block), (0.5,) * len(self.wanted))
+
+    def are_behind(self, block: Block) -> bool:
+        """Tell whether a block has others than are wanted."""
+        return self.of(block) != self.wanted
 
 
 def find_shares(viewer: ViewerModel, labels: Layer) -> list[Layer] | None:
@@ -92,74 +104,79 @@ class Relabelling(QObject):
     def __init__(self, viewer: ViewerModel, parent: QObject) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._labels = ""  # `unique_id` of the layer
+        self._behind: list[str] = []  # `unique_id` of layers, the last moved first
         self._working = False
         self.held = False
         """Whether the user still moves the slider: what is not seen can wait."""
 
     def start(self, labels: Labels) -> None:
         """Have labels follow their thresholds; call it again when these change."""
-        self._labels = str(labels.unique_id)
+        name = str(labels.unique_id)
+        self._behind = [name, *(each for each in self._behind if each != name)]
         self.go_on()
 
     def go_on(self) -> None:
         """Label what is in view, or if that is done and the slider is let go, all."""
-        labels = self._layer()
-        if self._working or labels is None:
+        labels, shares = self._next()
+        if self._working or labels is None or shares is None:
             return
-        shares = find_shares(self._viewer, labels)
-        if shares is None:
-            return
-        state = thresholds_of(labels)
-        pixels = pixels_of(labels)
-        in_view = _seen(self._viewer, labels)
-        seen = [each for each in blocks(pixels.shape, in_view) if _behind(state, each)]
-        wanted = state.wanted
-        if not seen and self.held:
-            return
-        work = _Work(
-            pixels,
-            [pixels_of(each) for each in shares],
-            labels.metadata[RESULT_KEY]["values"],
-            state,
-        )
-        # While a thread is at the rest, other thresholds may come to be wanted.
-        stop = (lambda: False) if seen else (lambda: state.wanted is not wanted)
-        todo = seen or blocks(pixels.shape)
-        self._working = True
-        create_worker(
-            lambda: work.do(todo, stop),
-            _connect={
-                "returned": self._on_seen if seen else self._on_all,
-                "errored": self._on_failed,
-            },
-        )
+        pixels, state = pixels_of(labels), thresholds_of(labels)
+        values = labels.metadata[RESULT_KEY]["values"]
+        work = _Work(pixels, [pixels_of(each) for each in shares], values, state)
+        in_view = blocks(pixels.shape, _seen(self._viewer, labels))
+        seen = [each for each in in_view if state.are_behind(each)]
+        if seen:
+            self._in_thread(lambda: work.do(seen), self._on_seen)
+        elif not self.held:
+            every = blocks(pixels.shape)
+            self._in_thread(lambda: work.do(every, give_way=True), self._on_all)
 
-    def _on_seen(self, _: Any) -> None:
+    def _next(self) -> tuple[Labels | None, list[Layer] | None]:
+        """Return the labels to change first and their probabilities; forget the gone.
+
+        Labels without probabilities stay as they are.
+        """
+        here = {str(each.unique_id): each for each in self._viewer.layers}
+        while self._behind:
+            labels = here.get(self._behind[0])
+            shares = None if labels is None else find_shares(self._viewer, labels)
+            if shares is not None:
+                return labels, shares
+            self._behind.pop(0)
+        return None, None
+
+    def _in_thread(self, work: Callable[[], bool], then: Callable[..., None]) -> None:
+        self._working = True
+        self._then = partial(then, self._behind[0])
+        # A method, so that nothing is called when we are gone.
+        done, failed = self._on_done, self._on_failed
+        create_worker(work, _connect={"returned": done, "errored": failed})
+
+    def _on_done(self, complete: bool) -> None:
         self._working = False
-        self._draw()
+        self._then(complete)
+
+    def _on_seen(self, name: str, _: bool) -> None:
+        self._draw(name)
         self.shown.emit()
         self.go_on()
 
-    def _on_all(self, complete: bool) -> None:
-        self._working = False
+    def _on_all(self, name: str, complete: bool) -> None:
         if complete:
-            self._draw()
+            self._behind = [each for each in self._behind if each != name]
+            self._draw(name)
             self.finished.emit()
-        else:
-            self.go_on()
+        self.go_on()
 
     def _on_failed(self, error: Exception) -> None:
         self._working = False
+        self._behind.clear()
         self.failed.emit(f"The labels could not be changed ({error}).")
 
-    def _draw(self) -> None:
-        if (labels := self._layer()) is not None:
-            labels.refresh(extent=False, highlight=False)
-
-    def _layer(self) -> Labels | None:
-        here = (e for e in self._viewer.layers if str(e.unique_id) == self._labels)
-        return next(here, None)
+    def _draw(self, name: str) -> None:
+        for layer in self._viewer.layers:
+            if str(layer.unique_id) == name:
+                layer.refresh(extent=False, highlight=False)
 
 
 @dataclass(frozen=True)
@@ -171,18 +188,26 @@ class _Work:
     values: Sequence[int]
     state: Thresholds
 
-    def do(self, todo: list[Block] | Iterator[Block], stop: Callable[[], bool]) -> bool:
-        """Label blocks; tell whether all are done."""
+    def do(self, todo: Iterable[Block], *, give_way: bool = False) -> bool:
+        """Label blocks; tell whether all have what was wanted at first.
+
+        With `give_way` it ends where others come to be wanted.
+        """
+        first = self.state.wanted
         for block in todo:
-            if stop():
-                return False
             wanted = self.state.wanted
-            if _behind(self.state, block):
-                shares = [each[block] for each in self.shares]
-                before = _applied(self.state, block)
-                relabel(self.labels[block], shares, self.values, before, wanted)
-                self.state.applied[_start(block)] = wanted
-        return not stop()
+            if give_way and wanted is not first:
+                return False
+            with _ONE_AT_A_TIME:
+                self._label(block, wanted)
+        return self.state.wanted is first
+
+    def _label(self, block: Block, wanted: tuple[float, ...]) -> None:
+        before = self.state.of(block)
+        if before != wanted:
+            shares = [each[block] for each in self.shares]
+            relabel(self.labels[block], shares, self.values, before, wanted)
+            self.state.applied[_start(block)] = wanted
 
 
 def pixels_of(layer: Layer) -> NDArray[Any]:
@@ -228,14 +253,6 @@ def _seen(viewer: ViewerModel, layer: Layer) -> NDArray[np.float64] | None:
         return view_box(viewer, layer)
     except OutsideError:
         return None
-
-
-def _behind(state: Thresholds, block: Block) -> bool:
-    return _applied(state, block) != state.wanted
-
-
-def _applied(state: Thresholds, block: Block) -> tuple[float, ...]:
-    return state.applied.get(_start(block), (0.5,) * len(state.wanted))
 
 
 def _start(block: Block) -> tuple[int, ...]:

@@ -16,7 +16,8 @@ from napari_unet.plugin.settings import preferences
 
 FOLDER = "napari-unet runs"
 _CONFIG = "config.json"
-_FILES = (_CONFIG, "log.jsonl", "last.safetensors", MODEL_FILE)
+_LAST = "last.safetensors"
+_FILES = (_CONFIG, "log.jsonl", _LAST, MODEL_FILE)
 _ALWAYS_SENT = {
     "budget",
     "steps",
@@ -58,6 +59,11 @@ def stored_options(run: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return options if isinstance(options, dict) else None
+
+
+def can_resume(run: Path) -> bool:
+    """Tell whether a folder holds a run with a state to go on from."""
+    return (run / _LAST).exists() and stored_options(run) is not None
 
 
 def check_free(run: Path) -> None:

@@ -26,6 +26,7 @@ from napari_unet.plugin.fields import (
     form_in,
     row_of,
 )
+from napari_unet.plugin.forecast import Forecast
 from napari_unet.plugin.forms import OptionsForm
 from napari_unet.plugin.live import PauseButton
 from napari_unet.plugin.live_layer import LiveLayer, live_choice
@@ -36,7 +37,12 @@ from napari_unet.plugin.replay import ReplayButton
 from napari_unet.plugin.session import DockedWidget
 from napari_unet.plugin.settings import Follower, preferences
 from napari_unet.plugin.sources import LayerRef
-from napari_unet.plugin.train_job import preview_job, stacks_of, train_job
+from napari_unet.plugin.train_job import (
+    preview_job,
+    probe_job,
+    stacks_of,
+    train_job,
+)
 from napari_unet.plugin.train_report import TrainReport
 from napari_unet.presets import (
     AUGMENTATIONS,
@@ -120,6 +126,7 @@ class TrainWidget(DockedWidget):
         self._live_layer = LiveLayer(self._viewer, self.live)
         self.stop_button = button("Stop", "Stop now and keep the best model so far.")
         self.predict_button = button("Predict …", "Use the trained model.")
+        self.forecast = Forecast(self.session, self._make_probe)
         self.report = TrainReport()
         self.progress, self.plot = self.report.progress, self.report.plot
         self.status = self.report.status
@@ -133,6 +140,7 @@ class TrainWidget(DockedWidget):
         form.addRow("Start from", self.init)
         form.addRow("Run folder", self.run)
         form.addRow("Live", self.live)
+        form.addRow(self.forecast)
         form.addRow(folded("Advanced", self.advanced))
         return box
 
@@ -155,6 +163,14 @@ class TrainWidget(DockedWidget):
         return grid
 
     def _connect(self) -> None:
+        for changed in (
+            self.advanced.changed,
+            self.budget.valueChanged,
+            self.image.chosen,
+            self.labels.chosen,
+            self.classes.counted,
+        ):
+            changed.connect(self.forecast.refresh)
         self.image.chosen.connect(self._suggest_run)
         self.advanced.changed.connect(self._on_options)
         self.preset.currentIndexChanged.connect(self._on_preset)
@@ -320,6 +336,10 @@ class TrainWidget(DockedWidget):
             resume=stored is not None,
         )
 
+    def _make_probe(self) -> PixelJob:
+        image, labels = stacks_of(self.image.layer, self.labels.layer)
+        return probe_job(self.session.worker, image, labels, self._entered())
+
     def _entered(self) -> dict[str, Any]:
         return {
             **self.advanced.values(),
@@ -404,6 +424,12 @@ class TrainWidget(DockedWidget):
         if self._resuming:
             self._kept = True
             message += " Empty the field Run folder to start a new run."
+        elif self._run is not None and runs.can_resume(self._run):
+            self._kept = True
+            message += (
+                f" The run is kept in {self._run}: press Resume to go on with it, or "
+                "empty the field Run folder to start a new one."
+            )
         self._say_error(message)
 
     def _on_died(self, message: str) -> None:
@@ -431,6 +457,7 @@ class TrainWidget(DockedWidget):
 
     def _on_idle(self) -> None:
         self._job = None
+        self.forecast.refresh()
         self.report.end()
         self._update_buttons()
 

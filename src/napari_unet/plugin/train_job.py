@@ -103,6 +103,22 @@ def preview_job(
     return _job(worker, image, labels, folder, sent, {"do": "preview"})
 
 
+def probe_job(
+    worker: WorkerClient, image: Stack, labels: Stack, entered: dict[str, Any]
+) -> PixelJob:
+    """Make the job that tries a training for a second, and gives way to any other.
+
+    Raises
+    ------
+    ConfigError
+        If options do not fit each other.
+    """
+    sent = TrainingConfig.from_dict(entered).to_dict()
+    folder = pixels.temporary_folder()
+    more = {"do": "probe"}
+    return _job(worker, image, labels, folder, sent, more, gives_way=True)
+
+
 def _job(
     worker: WorkerClient,
     image: Stack,
@@ -111,6 +127,8 @@ def _job(
     options: dict[str, Any],
     more: dict[str, Any],
     begin: Callable[[], None] = lambda: None,
+    *,
+    gives_way: bool = False,
 ) -> PixelJob:
     files = {folder / "image.npy": image, folder / "labels.npy": labels}
 
@@ -129,4 +147,4 @@ def _job(
         "options": options,
         **more,
     }
-    return PixelJob(worker, request, prepare, folder)
+    return PixelJob(worker, request, prepare, folder, gives_way=gives_way)

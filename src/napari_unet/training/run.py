@@ -126,9 +126,21 @@ class RunFolder:
         return config
 
     def append(self, event: Event) -> None:
-        """Add an event to the log."""
-        with self._log.open("a", encoding="utf-8") as file:
-            file.write(event.to_json() + "\n")
+        """Add an event to the log.
+
+        Raises
+        ------
+        TrainingError
+            If the disk is full, or the folder has vanished.
+        """
+        try:
+            with self._log.open("a", encoding="utf-8") as file:
+                file.write(event.to_json() + "\n")
+        except OSError as error:
+            raise TrainingError(
+                f"{self._log} could not be written ({error}). The training ended; make "
+                "room and resume it, or start a new run in another folder."
+            ) from error
 
     def log(self) -> list[dict[str, Any]]:
         """Return the events logged so far; a line broken by a crash is left out."""

@@ -5,6 +5,7 @@ events of `napari_unet.events` to standard output, one JSON object a line each::
 
     {"do": "train", "image": PATH, "labels": PATH, "axes": "ZYX", "run": FOLDER, ...}
     {"do": "preview", "image": PATH, "labels": PATH, "axes": "ZYX", ...}
+    {"do": "probe", "image": PATH, "labels": PATH, "axes": "ZYX", ...}
     {"do": "predict", "model": PATH, "image": PATH, "results": {"labels": PATH}, ...}
     {"do": "look", "model": PATH, "image": PATH, "tiles": [...], "folder": PATH, ...}
     {"do": "unsure", "uncertainty": [PATH, ...], "axes": "ZYX", "n": 10, ...}

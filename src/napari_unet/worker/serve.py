@@ -15,6 +15,7 @@ from napari_unet.worker.evaluation import evaluate
 from napari_unet.worker.objects import measure, objects
 from napari_unet.worker.pipes import Inbox, Outbox, take_pipes
 from napari_unet.worker.prediction import look, predict
+from napari_unet.worker.probe import probe
 from napari_unet.worker.training import preview, train
 from napari_unet.worker.unsure import unsure
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 JOBS: dict[str, Job] = {
     "train": train,
     "preview": preview,
+    "probe": probe,
     "predict": predict,
     "look": look,
     "objects": objects,
@@ -81,7 +83,8 @@ def main(*, light: bool = False, polite: bool = True) -> None:
 
 def _unexpected(error: Exception) -> Failed:
     message = f"{type(error).__name__}: {error}"
-    if isinstance(error, MemoryError) or "out of memory" in message.lower():
+    words = ("out of memory", "allocate memory", "bad_alloc")  # of CUDA, torch and C++
+    if isinstance(error, MemoryError) or any(each in message.lower() for each in words):
         message = (
             "There was not enough memory. Close other programs, or choose a smaller "
             f"batch, patch or tile under Advanced. ({message})"
