@@ -140,7 +140,7 @@ def test_stop_keeps_the_model(
     assert train.plot._loss
     assert predict.model.path() == folder
     assert (folder / "model.safetensors").exists()
-    assert train.train_button.text() == "Train"
+    assert train.train_button.text() == "&Train"
     assert train.run.path() != folder
 
 
@@ -213,7 +213,7 @@ def test_a_killed_worker_is_explained_and_the_run_resumed(
     qtbot.waitUntil(idle(train), timeout=WAIT)
     assert "was killed" in notes()[-1]
     assert f"kept in {folder}: press Resume" in notes()[-1]
-    assert train.train_button.text() == "Resume"
+    assert train.train_button.text() == "Resum&e"
     assert train.run.path() == folder
     begin(qtbot, train)
     click(qtbot, train.stop_button)
@@ -258,7 +258,7 @@ def test_after_a_death_a_new_run_is_an_empty_field_away(
     qtbot.waitUntil(idle(train), timeout=WAIT)
     assert "smaller batch, need a new run: empty the field" in notes()[-1]
     train.run.line.clear()
-    assert train.train_button.text() == "Train"
+    assert train.train_button.text() == "&Train"
     begin(qtbot, train)
     assert train.run.path() != folder
     assert train.run.path().parent == folder.parent
@@ -282,7 +282,7 @@ def test_a_chosen_run_is_resumed_with_its_options_and_a_new_time(
     (tmp_path / "config.json").write_text(text)
     train.run.edited = True  # as when it is chosen in the dialog
     train.run.line.setText(str(tmp_path))
-    assert train.train_button.text() == "Resume"
+    assert train.train_button.text() == "Resum&e"
     request = train._make_job()._request
     assert request["resume"]
     time = {"budget": "600s", "steps": None, "epochs": None, "steps_per_epoch": None}

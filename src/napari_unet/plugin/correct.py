@@ -46,6 +46,7 @@ class CorrectWidget(DockedWidget):
         self.image = LayerChoice(napari_viewer, Image, "open an image first")
         self.image.setToolTip("<p>The image that was predicted.</p>")
         self.unsure = UnsureBox(napari_viewer, self.session, self.subject)
+        self.use_keys(self.unsure.find_button, self.unsure.cancel_button)
         self.paint = PaintBox(napari_viewer, self.session, self.subject, self.unsure)
         self.train_button = button(
             "&Train on it …",

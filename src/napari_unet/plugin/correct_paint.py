@@ -83,7 +83,7 @@ class PaintBox(QGroupBox):
 
     def _make_fields(self) -> None:
         self.paint_button = button(
-            "&Paint", "Paint on a layer of corrections, apart from the prediction."
+            "Pa&int", "Paint on a layer of corrections, apart from the prediction."
         )
         self.classes = QComboBox()
         self.classes.setToolTip("<p>What the brush paints.</p>")

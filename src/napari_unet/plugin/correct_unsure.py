@@ -108,11 +108,11 @@ class UnsureBox(QGroupBox):
 
     def _make_fields(self) -> None:
         self.find_button = button(
-            "&Find unsure places",
+            "Find &unsure places",
             "List the places where annotating helps most, from the probabilities if "
             "they are in the viewer, and else by the model.",
         )
-        self.cancel_button = button("Cancel", "Stop looking for places.")
+        self.cancel_button = button("&Cancel", "Stop looking for places.")
         self.progress = ProgressLine()
         self.progress.hide()
         self.table = PlacesTable()

@@ -150,6 +150,7 @@ class EvaluateWidget(DockedWidget):
         self.kind.activated.connect(self._on_kind)
         self.evaluate_button.clicked.connect(self._on_evaluate)
         self.cancel_button.clicked.connect(self._on_cancel)
+        self.use_keys(self.evaluate_button, self.cancel_button)
         self.save_button.clicked.connect(self._on_save)
         self.scores.bars.chosen.connect(self._on_section)
 

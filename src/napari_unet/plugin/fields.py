@@ -25,6 +25,8 @@ from qtpy.QtWidgets import (
 )
 from superqt import QCollapsible
 
+from napari_unet.plugin.keyboard import in_reading_order, set_tab_order
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -165,6 +167,8 @@ class ScrollingColumn(QScrollArea):
         self.setWidgetResizable(True)
         self.setFrameShape(QScrollArea.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # its fields have it
+        self._order: list[QWidget] = []
         content = QWidget()
         content.installEventFilter(self)
         self.setWidget(content)
@@ -178,7 +182,16 @@ class ScrollingColumn(QScrollArea):
         elif event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Show):
             bar = self.verticalScrollBar().sizeHint().width()
             self.setMinimumWidth(self.widget().minimumSizeHint().width() + bar)
+            self._follow_fields()
         return bool(super().eventFilter(watched, event))
+
+    def _follow_fields(self) -> None:
+        """Have Tab go through the fields as they are read, also those that come."""
+        layout = self.widget().layout()
+        order = [] if layout is None else [*in_reading_order(layout)]
+        if order != self._order:
+            self._order = order
+            set_tab_order(order)
 
     def spare_from_wheel(self) -> None:
         """Let the wheel change only the field that was clicked, once all are there."""
@@ -269,6 +282,8 @@ def folded(title: str, content: QWidget) -> QCollapsible:
     section = QCollapsible(title, expandedIcon="▾", collapsedIcon="▸")
     section.addWidget(content)
     section.collapse(animate=False)
+    section.content().hide()  # or Tab would go through what is not seen
+    section.toggled.connect(section.content().setVisible)
     section.layout().setContentsMargins(0, 0, 0, 0)
     section.content().layout().setContentsMargins(0, 0, 0, 0)
     return section

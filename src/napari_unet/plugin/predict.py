@@ -115,8 +115,8 @@ class PredictWidget(DockedWidget):
         self.advanced = OptionsForm(options(PredictionConfig), elsewhere=["rescale"])
         Follower(self.advanced)
         self.fit = FitView(cast("QCheckBox", self.advanced.field("rescale")))
-        self.predict_button = button("Predict", "Label every pixel of the image.")
-        self.cancel_button = button("Cancel", "Stop, and keep what is done.")
+        self.predict_button = button("Predic&t", "Label every pixel of the image.")
+        self.cancel_button = button("&Cancel", "Stop, and keep what is done.")
         self.progress = ProgressLine()
         self.status = paragraph()
         self.threshold = ThresholdSlider(self._viewer)
@@ -141,6 +141,7 @@ class PredictWidget(DockedWidget):
         self.session.model_trained.connect(self.model.refresh)
         self.predict_button.clicked.connect(self._on_predict)
         self.cancel_button.clicked.connect(self._on_cancel)
+        self.use_keys(self.predict_button, self.cancel_button)
         self.replay.said.connect(self.status.setText)
 
     def reset_choices(self, _: Any = None) -> None:

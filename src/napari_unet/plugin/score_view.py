@@ -39,7 +39,7 @@ class ScoreView(QWidget):
         self.words = paragraph()
         self.legend = paragraph()
         self.bars = SectionBars()
-        self.worst_button = button("Show &worst section", "Go to the lowest score.")
+        self.worst_button = button("Show worst &section", "Go to the lowest score.")
         self.worst_button.clicked.connect(self._on_worst)
         self._layout = layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)

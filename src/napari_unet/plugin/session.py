@@ -13,12 +13,14 @@ from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
 from napari_unet.errors import UNetError
 from napari_unet.model import MODEL_FILE
 from napari_unet.plugin.fields import ScrollingColumn
+from napari_unet.plugin.keyboard import focus_style, press
 from napari_unet.plugin.worker_client import WorkerClient
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from napari.components import ViewerModel
+    from qtpy.QtWidgets import QAbstractButton
 
     from napari_unet.plugin.pixel_job import PixelJob
 
@@ -152,7 +154,10 @@ class DockedWidget(QWidget):
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
         self.session = session_of(viewer)
+        self._viewer = viewer
         self._docked = False
+        self._start: QAbstractButton | None = None
+        self._cancel: QAbstractButton | None = None
         self._column = ScrollingColumn()
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
@@ -162,9 +167,24 @@ class DockedWidget(QWidget):
         """Return the layout to fill; it scrolls, so that no window is too small."""
         return QVBoxLayout(self._column.widget())
 
+    def use_keys(
+        self, start: QAbstractButton, cancel: QAbstractButton | None = None
+    ) -> None:
+        """Have Enter press one button, and Escape another one."""
+        self._start, self._cancel = start, cancel
+
+    def keyPressEvent(self, event: Any) -> None:
+        """Press what Enter and Escape mean."""
+        if not press(event, self._start, self._cancel):
+            super().keyPressEvent(event)
+
     def event(self, event: Any) -> bool:
-        """Follow the dock."""
-        if event.type() == QEvent.Type.ParentChange:
+        """Follow the dock, and the theme."""
+        if event.type() == QEvent.Type.StyleChange:
+            style = focus_style(self._viewer.theme)
+            if style != self.styleSheet():
+                self.setStyleSheet(style)
+        elif event.type() == QEvent.Type.ParentChange:
             if self.parent() is not None and not self._docked:
                 self._docked = True
                 self._column.spare_from_wheel()

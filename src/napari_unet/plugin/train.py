@@ -120,12 +120,12 @@ class TrainWidget(DockedWidget):
         self.run = FolderField("Folder for this run: its model, log and checkpoints.")
         self.run.line.setPlaceholderText("a new folder")
         self.preview_button = button(_SHOW, "")
-        self.train_button = button("Train", "Train a U-Net on these two layers.")
+        self.train_button = button("&Train", "Train a U-Net on these two layers.")
         self.pause_button = PauseButton()
         self.live = live_choice()
         self._live_layer = LiveLayer(self._viewer, self.live)
-        self.stop_button = button("Stop", "Stop now and keep the best model so far.")
-        self.predict_button = button("Predict …", "Use the trained model.")
+        self.stop_button = button("&Stop", "Stop now and keep the best model so far.")
+        self.predict_button = button("Pre&dict …", "Use the trained model.")
         self.forecast = Forecast(self.session, self._make_probe)
         self.report = TrainReport()
         self.progress, self.plot = self.report.progress, self.report.plot
@@ -180,6 +180,7 @@ class TrainWidget(DockedWidget):
         self.train_button.clicked.connect(self._on_train)
         self.stop_button.clicked.connect(self._on_stop)
         self.predict_button.clicked.connect(self._open_predict)
+        self.use_keys(self.train_button)
         self.replay.said.connect(self.status.setText)
 
     def reset_choices(self, _: Any = None) -> None:
@@ -464,7 +465,7 @@ class TrainWidget(DockedWidget):
     def _update_buttons(self) -> None:
         running = self._job is not None
         resume = not running and self._stored() is not None
-        self.train_button.setText("Resume" if resume else "Train")
+        self.train_button.setText("Resum&e" if resume else "&Train")
         self.train_button.setEnabled(not running)
         self.preview_button.setEnabled(not running)
         self.stop_button.setEnabled(running)
