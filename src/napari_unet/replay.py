@@ -11,12 +11,13 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.config import PredictionConfig, TrainingConfig
+from napari_unet.config import EvaluationConfig, PredictionConfig, TrainingConfig
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 _PROGRAM = "napari-unet"
+_KIND_FLAGS = {"classes": [], "objects": ["--objects"], "values": ["--regression"]}
 _HOW_LONG = ("steps", "epochs", "budget")  # the first one that is given counts
 
 
@@ -175,6 +176,50 @@ class Prediction:
         return ",".join(f"{start}:{stop}" for start, stop in self.region)
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """A comparison of a prediction with its truth.
+
+    Attributes
+    ----------
+    prediction, truth, report : str
+        Two files, and the page to write.
+    kind : str
+        ``"classes"``, ``"objects"`` or ``"values"``.
+    options : mapping
+        Those of `EvaluationConfig` by name.
+    image, model, region : str or None
+        What was predicted, by what, and which part.
+    """
+
+    prediction: str
+    truth: str
+    report: str
+    kind: str
+    options: Mapping[str, Any]
+    image: str | None = None
+    model: str | None = None
+    region: str | None = None
+
+    def command(self) -> list[str]:
+        """Return the arguments of the shell line, the program first."""
+        words = [_PROGRAM, "evaluate", self.prediction, self.truth]
+        words += _KIND_FLAGS[self.kind]
+        words += as_flags({"report": self.report, **self._facts()})
+        return [*words, *as_flags(minimal(EvaluationConfig, self.options))]
+
+    def script(self) -> str:
+        """Return the script."""
+        kind = {} if self.kind == "classes" else {"kind": self.kind}
+        options = minimal(EvaluationConfig, self.options)
+        named = {**kind, **self._facts(), **options}
+        files = [*map(repr, (self.report, self.prediction, self.truth))]
+        return _script(_call_lines("nu.write_report", files, named), Told())
+
+    def _facts(self) -> dict[str, Any]:
+        return _given(image=self.image, model=self.model, region=self.region)
+
+
 def quoted(words: Iterable[str], *, windows: bool | None = None) -> str:
     """Join the words of a shell line, so that the shell takes them apart again.
 
@@ -190,7 +235,8 @@ def quoted(words: Iterable[str], *, windows: bool | None = None) -> str:
 
 
 def minimal(
-    config: type[TrainingConfig | PredictionConfig], options: Mapping[str, Any]
+    config: type[TrainingConfig | PredictionConfig | EvaluationConfig],
+    options: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the fewest options from which `config` is built again.
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,17 +23,18 @@ from by_hand import (
     save_model,
 )
 from napari.utils.notifications import notification_manager
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog
 
 import napari_unet as nu
+from napari_unet.cli import main
 from napari_unet.data import Classes
 from napari_unet.plugin.choices import MODEL_KEY
 from napari_unet.plugin.session import session_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from napari import Viewer
     from pytestqt.qtbot import QtBot
@@ -268,3 +274,38 @@ def test_cancel_and_layers_that_go_while_it_works(
     viewer.layers.clear()
     click(qtbot, widget.scores.worst_button)
     assert session_of(viewer).side is not None
+
+
+def test_what_is_copied_gives_the_same_scores(
+    make_napari_viewer: MakeViewer,
+    qtbot: QtBot,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    viewer = make_napari_viewer()
+    add_tissue(viewer)
+    add_prediction(viewer, (slice(1, 4), slice(8, 96), slice(0, 96)))
+    widget = open_widget(viewer, "Evaluate")
+    widget.advanced.field("error_value").given.setChecked(True)
+    run_to_the_end(qtbot, widget, widget.evaluate_button)
+    lines = []
+    for key in (Qt.Key.Key_C, Qt.Key.Key_P):
+        QGuiApplication.clipboard().clear()
+        menu = widget.replay.menu()
+        QTimer.singleShot(200, partial(qtbot.keyClick, menu, key))
+        click(qtbot, widget.replay)
+        qtbot.waitUntil(lambda: bool(QGuiApplication.clipboard().text()), timeout=WAIT)
+        lines.append(QGuiApplication.clipboard().text())
+    command = shlex.split(lines[0])
+    assert command[:2] == ["napari-unet", "evaluate"]
+    assert command[command.index("--region") + 1] == "1:4,8:96,0:96"
+    assert command[command.index("--error-value") + 1] == "255"
+    capsys.readouterr()
+    assert main([*command[1:], "--json"]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    truth, found = viewer.layers["truth"], viewer.layers["found"]
+    expected = nu.evaluate(found.data, truth.data[1:, 8:])
+    assert scores["overlap"] == expected.overlap.to_dict()
+    assert Path(command[command.index("--report") + 1]).is_file()
+    exec(compile(lines[1], "copied", "exec"), {})
+    (page,) = re.findall(r"'(.*report\.html)'", lines[1])
+    assert f"{expected.overlap.mean_iou:.4f}" in Path(page).read_text("utf-8")

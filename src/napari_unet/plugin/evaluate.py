@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels
 from napari.utils.notifications import show_error
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QGroupBox, QHBoxLayout
+from qtpy.QtWidgets import QFileDialog, QGroupBox, QHBoxLayout
 from superqt.utils import create_worker
 
 from napari_unet.config import EvaluationConfig, options
@@ -19,7 +18,16 @@ from napari_unet.events import EvaluationFinished, Event, SectionsDone
 from napari_unet.files import write_text
 from napari_unet.plugin.choices import MODEL_KEY, RESULT_KEY, LayerChoice
 from napari_unet.plugin.error_layer import add_errors, go_to_section
-from napari_unet.plugin.evaluate_job import Comparing, order_comparison
+from napari_unet.plugin.evaluate_fields import (
+    MembranesField,
+    PredictionChoice,
+    kind_of,
+)
+from napari_unet.plugin.evaluate_job import (
+    Comparing,
+    comparison_recipe,
+    order_comparison,
+)
 from napari_unet.plugin.fields import (
     ProgressLine,
     button,
@@ -28,39 +36,16 @@ from napari_unet.plugin.fields import (
     paragraph,
 )
 from napari_unet.plugin.forms import OptionsForm
+from napari_unet.plugin.replay import ReplayButton
 from napari_unet.plugin.score_view import ScoreView
 from napari_unet.plugin.session import DockedWidget
 
 if TYPE_CHECKING:
     import napari
 
+    from napari_unet.plugin.recipes import EvaluateRecipe
+
 _KINDS = {"classes": "classes", "numbered objects": "objects", "values": "values"}
-_MEMBRANES = {"auto": None, "yes": True, "no": False}
-
-
-class PredictionChoice(LayerChoice):
-    """Takes the newest of our predictions by itself, or else the newest labels."""
-
-    def _suggest(self, layers: list[Any]) -> int:
-        ours = [each for each in layers if _compares(each)]
-        labels = [each for each in layers if isinstance(each, Labels)]
-        best = (ours or labels or layers)[-1:]
-        return self._layers.index(best[0]) if best else -1
-
-
-class MembranesField(QComboBox):
-    """Whether membranes are scored: by what the classes are, yes or no."""
-
-    changed = Signal()
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.addItems([*_MEMBRANES])
-        self.currentIndexChanged.connect(self.changed)
-
-    def value(self) -> bool | None:
-        """Return what is chosen as the option takes it."""
-        return _MEMBRANES[self.currentText()]
 
 
 class EvaluateWidget(DockedWidget):
@@ -91,6 +76,7 @@ class EvaluateWidget(DockedWidget):
         layout.addWidget(self.status)
         layout.addWidget(self.scores)
         layout.addWidget(self.save_button)
+        layout.addWidget(self.replay)
         layout.addStretch(1)
         self._connect()
         self.reset_choices()
@@ -134,6 +120,7 @@ class EvaluateWidget(DockedWidget):
             "page, which a browser shows and prints.",
         )
         self.save_button.hide()
+        self.replay = ReplayButton(self._recipe)
 
     def _data_box(self) -> QGroupBox:
         box = QGroupBox("Comparison")
@@ -153,6 +140,7 @@ class EvaluateWidget(DockedWidget):
         self.use_keys(self.evaluate_button, self.cancel_button)
         self.save_button.clicked.connect(self._on_save)
         self.scores.bars.chosen.connect(self._on_section)
+        self.replay.said.connect(self.status.setText)
 
     def reset_choices(self, _: Any = None) -> None:
         """Follow the layers of the viewer; napari calls it when they change."""
@@ -176,7 +164,7 @@ class EvaluateWidget(DockedWidget):
         if layer is None:
             return
         if not self._kind_by_hand:
-            self.kind.setCurrentIndex(self.kind.findData(_kind_of(layer)))
+            self.kind.setCurrentIndex(self.kind.findData(kind_of(layer)))
         wanted = layer.metadata.get(RESULT_KEY, {}).get("image")
         for each in self._viewer.layers:
             if str(each.unique_id) == str(wanted) and self.image.lists(each):
@@ -199,14 +187,29 @@ class EvaluateWidget(DockedWidget):
             self.truth.choose(found[0])
             self.truth.by_hand = False
 
+    def _layers(self) -> tuple[Any, Any, Any]:
+        """Return prediction, truth, and the image unless it is one of them."""
+        both = self.prediction.layer, self.truth.layer
+        image = self.image.layer
+        return (*both, None if image in both else image)
+
+    def _recipe(self) -> EvaluateRecipe:
+        kind, entered = self.kind.currentData(), self.advanced.values()
+        return comparison_recipe(self._layers(), kind, entered)
+
+    def _recipe_if_files(self) -> EvaluateRecipe | None:
+        """Return what is begun, unless it cannot be done from files."""
+        try:
+            return self._recipe()
+        except UNetError:
+            return None
+
     def _on_evaluate(self) -> None:
-        layers = self.prediction.layer, self.truth.layer, self.image.layer
-        image = layers[2] if layers[2] not in layers[:2] else None
         try:
             self._ordered = ordered = order_comparison(
                 self._viewer,
                 self.session,
-                (layers[0], layers[1], image),
+                self._layers(),
                 self.kind.currentData(),
                 self.advanced.values(),
             )
@@ -219,6 +222,7 @@ class EvaluateWidget(DockedWidget):
         self.progress.begin("Reading the layers …")
         self._started = time.monotonic()
         self._ends_as = "Cancelled. Nothing was added."
+        self._done_recipe = self._recipe_if_files()
         job.reported.connect(self._on_event)
         job.failed.connect(self._on_failed)
         job.died.connect(self._on_failed)
@@ -270,6 +274,7 @@ class EvaluateWidget(DockedWidget):
             self._shape = errors.shape[:-2]
             name = add_errors(self._viewer, self._ordered, errors)
             self._ends_as = f"Added the layer {name!r}."
+            self.replay.done = self._done_recipe
             self.scores.show_result(event)
             self.save_button.show()
 
@@ -287,19 +292,3 @@ class EvaluateWidget(DockedWidget):
         running = self._job is not None
         self.evaluate_button.setEnabled(not running)
         self.cancel_button.setEnabled(running)
-
-
-def _compares(layer: Any) -> bool:
-    """Tell whether a layer is a prediction of ours that can be scored."""
-    what = layer.metadata.get(RESULT_KEY, {}).get("what")
-    if what is None:
-        return MODEL_KEY in layer.metadata
-    return what in ("labels", "objects", "prediction", "probabilities")
-
-
-def _kind_of(layer: Any) -> str:
-    """Return what a layer most likely holds."""
-    what = layer.metadata.get(RESULT_KEY, {}).get("what")
-    if what == "objects" or (what is None and "objects" in layer.name):
-        return "objects"
-    return "values" if what == "prediction" else "classes"

@@ -18,6 +18,8 @@ from napari_unet.plugin.choices import MODEL_KEY, RESULT_KEY
 from napari_unet.plugin.handover import files_of, same_pixels
 from napari_unet.plugin.layers import placement, stack_from_layer
 from napari_unet.plugin.pixel_job import PixelJob
+from napari_unet.plugin.recipes import EvaluateRecipe
+from napari_unet.plugin.sources import LayerRef
 
 if TYPE_CHECKING:
     from threading import Event
@@ -155,6 +157,49 @@ def order_comparison(
     metadata = {MODEL_KEY: str(model or ""), RESULT_KEY: {"what": "errors"}}
     place = _placed(truth, true, overlap.second)
     return Comparing(job, prediction.name, true.section_axes, place, metadata)
+
+
+def comparison_recipe(
+    layers: tuple[Layer | None, Layer | None, Layer | None],
+    kind: str,
+    entered: dict[str, Any],
+) -> EvaluateRecipe:
+    """Say how a comparison of layers is done from files.
+
+    Raises
+    ------
+    UNetError
+        If something is missing, or it cannot be done from files.
+    """
+    prediction, truth, image = layers
+    if prediction is None or truth is None:
+        raise UNetError("Choose a prediction and a truth first.")
+    if prediction.metadata.get(RESULT_KEY, {}).get("what") == "probabilities":
+        raise UNetError(
+            "The probabilities of the classes are a layer each, and in no one file. "
+            "Choose the predicted labels, or predict to files (napari-unet predict)."
+        )
+    true, shape = stack_from_layer(truth), stack_from_layer(prediction)
+    overlap = _overlap(prediction, truth, shape, true)
+    region = None
+    if overlap.first is not None and overlap.second is not None:
+        known = dict(zip(true.section_axes, overlap.second, strict=True))
+        if [stop - start for start, stop in overlap.first] != [*shape.shape]:
+            raise UNetError(
+                f"{prediction.name!r} reaches beyond the truth, which no command line "
+                "says. Crop it to the truth first."
+            )
+        axes = [axis for axis in true.section_axes if axis not in "YX"] + ["Y", "X"]
+        region = ",".join(f"{known[axis][0]}:{known[axis][1]}" for axis in axes)
+    return EvaluateRecipe(
+        LayerRef(prediction),
+        LayerRef(truth),
+        image and LayerRef(image),
+        known_model(prediction),
+        kind,
+        entered,
+        region,
+    )
 
 
 def known_model(layer: Layer) -> Path | None:

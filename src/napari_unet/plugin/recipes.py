@@ -10,13 +10,13 @@ from napari_unet.errors import UNetError
 from napari_unet.plugin import runs
 from napari_unet.plugin.settings import preferences
 from napari_unet.plugin.sources import Given, LayerRef, free_folder, keep
-from napari_unet.replay import Prediction, Told, Training
+from napari_unet.replay import Evaluation, Prediction, Told, Training
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    Done = tuple[Training | Prediction, list[str]]
+    Done = tuple[Training | Prediction | Evaluation, list[str]]
     """What to say, and sentences about it for the user."""
 
 _TIMED = (
@@ -149,6 +149,72 @@ class PredictRecipe:
             wanted,
             self.region,
             told,
+        )
+        return done, remarks
+
+
+@dataclass
+class EvaluateRecipe:
+    """A comparison of layers.
+
+    Attributes
+    ----------
+    prediction, truth : LayerRef
+    image : LayerRef or None
+    model : Path or None
+    kind : str
+    options : mapping
+        Every option by name.
+    region : str or None
+        The part of the truth that the prediction lies on.
+    """
+
+    prediction: LayerRef
+    truth: LayerRef
+    image: LayerRef | None
+    model: Path | None
+    kind: str
+    options: Mapping[str, Any]
+    region: str | None = None
+
+    def again(self) -> EvaluateRecipe:
+        """Return what does the same once more."""
+        return self
+
+    def gather(self) -> Callable[[], Done]:
+        """Look at the layers; what is returned is for a background thread.
+
+        Raises
+        ------
+        UNetError
+            If one is gone.
+        """
+        refs = {"prediction": self.prediction, "truth": self.truth}
+        if self.image is not None:
+            refs["image"] = self.image
+        given = {name: ref.given() for name, ref in refs.items()}
+        return lambda: self._done(refs, given)
+
+    def _done(self, refs: Mapping[str, LayerRef], given: Mapping[str, Given]) -> Done:
+        remarks: list[str] = []
+        name = f"{self.prediction.name} evaluation"
+        home = free_folder(runs.new_run(name, datetime.now().astimezone()))
+        files = {}
+        for role, ref in refs.items():
+            path = home / f"{role}.tif"
+            file, told = _file_of(given[role], ref, path, remarks)
+            if told.axes:  # which `evaluate` is not told
+                file = _save(given[role], ref, path, remarks)
+            files[role] = str(file)
+        done = Evaluation(
+            files["prediction"],
+            files["truth"],
+            str(home / "report.html"),
+            self.kind,
+            self.options,
+            files.get("image"),
+            None if self.model is None else str(self.model),
+            self.region,
         )
         return done, remarks
 
