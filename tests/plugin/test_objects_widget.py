@@ -213,6 +213,23 @@ def test_probabilities_of_cells_are_taken_and_the_preview_follows_the_slider(
     assert viewer.layers["tissue objects"].data.shape == truth.shape
 
 
+def test_a_prediction_that_is_given_stays_chosen(
+    make_napari_viewer_proxy: Callable[..., Viewer],
+) -> None:
+    viewer = make_napari_viewer_proxy()
+    about = {"what": "labels", "values": [0, 1, 2], "names": ["0", "membrane", "cell"]}
+    for name in ("first", "second"):
+        metadata = {MODEL_KEY: "gone", RESULT_KEY: about}
+        viewer.add_labels(discs(), name=name, metadata=metadata)
+    widget = open_widget(viewer, "Objects")
+    assert widget.prediction.currentText() == "second"
+    widget.prediction.choose(viewer.layers["first"])
+    viewer.add_labels(discs(), name="third", metadata=metadata)
+    assert widget.prediction.currentText() == "first"
+    assert widget.input.value.currentText() == "cell (2)"
+    assert widget.input.method.currentText() == CELLS
+
+
 def test_real_cells_are_found_while_the_viewer_is_renamed_and_emptied(
     make_napari_viewer_proxy: Callable[..., Viewer], qtbot: QtBot, data_folder: Path
 ) -> None:

@@ -69,6 +69,7 @@ class ObjectsWidget(DockedWidget):
 
     def _make_fields(self) -> None:
         self.input = ObjectInput(self._viewer)
+        self.prediction = self.input.layer
         self.form = ObjectForm(options(ObjectConfig))
         self.live = tick(
             "Li&ve preview", "Show the objects of the current section as values change."

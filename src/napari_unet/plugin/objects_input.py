@@ -69,6 +69,11 @@ class SourceChoice(LayerChoice):
         if not self._picked and self._layers:
             self.setCurrentIndex(self._suggest(self._layers))
 
+    def choose(self, layer: Layer) -> None:
+        """Choose a layer, and keep to it."""
+        self._picked = True
+        super().choose(layer)
+
     def _fits(self, layer: Layer) -> bool:
         if not super()._fits(layer):
             return False
