@@ -15,11 +15,13 @@ from napari_unet.errors import UNetError
 from napari_unet.plugin.choices import LayerChoice
 from napari_unet.plugin.classes_view import ClassesView
 from napari_unet.plugin.fields import at_top, choice, form_in, paragraph
+from napari_unet.plugin.pairs import PairList
 from napari_unet.plugin.train_job import stacks_of
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
+    from napari_unet.data import Stack
     from napari_unet.plugin.forms import OptionsForm
 
 ZERO_KEY = "napari-unet zero"
@@ -51,6 +53,7 @@ class DataBox(QGroupBox):
         self.labels.setToolTip("<p>The layer that says what is where in it.</p>")
         self.classes = ClassesView()
         self.zero = choice(_ZERO, "What the value 0 in the labels means.")
+        self.pairs = PairList(lambda: (self.image.layer, self.labels.layer))
         self.note, self.about_zero = paragraph(), paragraph()
         self._make_rows()
         self.image.rank, self.labels.rank = self._rank_image, self._rank_labels
@@ -73,10 +76,22 @@ class DataBox(QGroupBox):
         form.addRow("Image", self.image)
         form.addRow("Labels", self.labels)
         form.addRow(self.note)
+        form.addRow(at_top("And"), self.pairs)
         form.addRow(at_top("Classes"), self.classes)
         form.addRow("Objects", self._options.field("objects"))
         form.addRow("0 means", self.zero)
         form.addRow(self.about_zero)
+
+    def stacks(self) -> list[tuple[Stack, Stack]]:
+        """Return the image with its labels, and all others to train on besides.
+
+        Raises
+        ------
+        UNetError
+            If one is missing, or they do not belong to each other.
+        """
+        first = stacks_of(self.image.layer, self.labels.layer)
+        return [first, *self.pairs.stacks()]
 
     def values(self) -> dict[str, Any]:
         """Return the options that are entered here, by name."""
@@ -91,6 +106,7 @@ class DataBox(QGroupBox):
         self.image.refresh()
         self.labels.refresh()
         self._suggesting = False
+        self.pairs.refresh(self._viewer.layers)
         self._on_chosen()
 
     # -- which layers --------------------------------------------------------------

@@ -163,8 +163,10 @@ class ModelPopup(QFrame):
 
     def _take(self, index: QModelIndex) -> None:
         if index.isValid():
-            self._box.setCurrentIndex(self._found.mapToSource(index).row())
+            row = self._found.mapToSource(index).row()
+            self._box.setCurrentIndex(row)
             self.hide()
+            self._box.activated.emit(row)  # as of any box where the user chooses
 
 
 class _Found(QSortFilterProxyModel):

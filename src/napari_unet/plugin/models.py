@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QWidget
 
-from napari_unet.errors import ConfigError
-from napari_unet.model import MODEL_FILE
+from napari_unet.config import TrainingConfig
+from napari_unet.errors import ConfigError, UNetError
+from napari_unet.model import MODEL_FILE, read_info
 from napari_unet.plugin import runs
 from napari_unet.plugin.fields import button
 from napari_unet.plugin.model_list import ModelBox
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from qtpy.QtGui import QDragEnterEvent, QDropEvent
 
     from napari_unet.plugin.session import Session
+
+_ITS_OWN = {"preset", "steps", "epochs", "steps_per_epoch", "init", "pretrained"}
+_ITS_OWN |= {"freeze"}
 
 
 class ModelChoice(QWidget):
@@ -124,6 +128,19 @@ def _dropped(event: QDropEvent) -> Path | None:
     (path,) = files
     is_run = path.is_dir() and (path / MODEL_FILE).is_file()
     return path if is_run or path.suffix == ".safetensors" else None
+
+
+def told_by(path: Path) -> dict[str, Any]:
+    """Return the options of a model's training that one from it takes over.
+
+    How long to train, and where the weights come from, is said anew.
+    """
+    try:
+        told = read_info(path).get("history", {}).get("options", {})
+        TrainingConfig.from_dict(told)
+    except (UNetError, TypeError):
+        return {}  # of another version, or gone: the worker will say what is wrong
+    return {name: value for name, value in told.items() if name not in _ITS_OWN}
 
 
 def has_objects(info: dict[str, Any]) -> bool:

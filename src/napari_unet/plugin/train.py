@@ -15,8 +15,8 @@ from napari_unet.errors import ConfigError, UNetError
 from napari_unet.events import Event, PatchesDrawn, TrainingFinished
 from napari_unet.model import read_info
 from napari_unet.plugin import runs
-from napari_unet.plugin.choices import PREVIEW_KEY
 from napari_unet.plugin.data_box import DataBox
+from napari_unet.plugin.examples import WHERE_PATCHES, ExamplesButton
 from napari_unet.plugin.fields import (
     BudgetField,
     FolderField,
@@ -30,7 +30,7 @@ from napari_unet.plugin.forecast import Forecast
 from napari_unet.plugin.forms import OptionsForm
 from napari_unet.plugin.live import PauseButton
 from napari_unet.plugin.live_layer import LiveLayer, live_choice
-from napari_unet.plugin.models import ModelChoice
+from napari_unet.plugin.models import ModelChoice, told_by
 from napari_unet.plugin.preview import PatchPlace
 from napari_unet.plugin.recipes import TrainRecipe
 from napari_unet.plugin.replay import ReplayButton
@@ -56,12 +56,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import napari
-    from napari.layers import Image, Labels, Layer
+    from napari.layers import Image, Labels
 
     from napari_unet.plugin.pixel_job import PixelJob
 
-_SHOW, _REMOVE = "Show augmented examples", "Remove the examples"
-_WHAT_PATCHES = "Show patches as they will be trained, beside the image."
+_OTHERS = (
+    "This trains on the chosen image alone; the list And holds {} more, which the same "
+    "command takes as folders, or the function as lists."
+)
 _SHOWN_ELSEWHERE = {"budget", "zero_is_unlabelled", "class_names"}
 _USUAL = {o.name: o.usual for o in options(TrainingConfig) if o.usual is not None}
 
@@ -91,13 +93,12 @@ class TrainWidget(DockedWidget):
         self._connect()
         self._on_options()
         self._suggest_run()
-        self._name_preview_button()
         self._update_buttons()
 
     # -- what is seen --------------------------------------------------------------
 
     def _make_fields(self) -> None:
-        self.init = ModelChoice("none: start afresh", self.session)
+        self.init = ModelChoice("nothing: start afresh", self.session)
         self.preset = choice(
             {t: name for name, t in TITLES.items()} | {"Own": None}, ""
         )
@@ -119,7 +120,7 @@ class TrainWidget(DockedWidget):
         self.budget.setValue(minutes)
         self.run = FolderField("Folder for this run: its model, log and checkpoints.")
         self.run.line.setPlaceholderText("a new folder")
-        self.preview_button = button(_SHOW, "")
+        self.preview_button = ExamplesButton(self._viewer)
         self.train_button = button("&Train", "Train a U-Net on these two layers.")
         self.pause_button = PauseButton()
         self.live = live_choice()
@@ -137,7 +138,7 @@ class TrainWidget(DockedWidget):
         form = form_in(box)
         form.setVerticalSpacing(4)
         form.addRow("Preset", row_of(self.preset, self.budget))
-        form.addRow("Start from", self.init)
+        form.addRow("Continue from", self.init)
         form.addRow("Run folder", self.run)
         form.addRow("Live", self.live)
         form.addRow(self.forecast)
@@ -169,11 +170,14 @@ class TrainWidget(DockedWidget):
             self.image.chosen,
             self.labels.chosen,
             self.classes.counted,
+            self.data.pairs.changed,
         ):
             changed.connect(self.forecast.refresh)
         self.image.chosen.connect(self._suggest_run)
         self.advanced.changed.connect(self._on_options)
         self.preset.currentIndexChanged.connect(self._on_preset)
+        self.init.box.activated.connect(self._on_continue)
+        self.init.changed.connect(self._update_buttons)
         self.run.changed.connect(self._on_folder)
         self.session.model_trained.connect(self._on_model)
         self.preview_button.clicked.connect(self._on_preview)
@@ -186,7 +190,7 @@ class TrainWidget(DockedWidget):
     def reset_choices(self, _: Any = None) -> None:
         """Follow the layers of the viewer; napari calls it when they change."""
         self.data.refresh()
-        self._name_preview_button()
+        self.preview_button.say_what()
 
     def offer(
         self, image: Image, labels: Labels, *, init: Path, unlabelled: int = 0
@@ -255,6 +259,12 @@ class TrainWidget(DockedWidget):
         if "budget" in says:
             self.budget.setValue(_minutes(says))
 
+    def _on_continue(self) -> None:
+        """Enter what the network of an earlier run is like, and what it was told."""
+        path = self.init.path()
+        if path is not None and (told := told_by(path)):
+            self.advanced.enter(told)
+
     def _on_folder(self) -> None:
         if not self.run.line.text().strip():  # a new folder, when it is needed
             self.run.edited = self._kept = False
@@ -308,26 +318,25 @@ class TrainWidget(DockedWidget):
         self.session.start(job)
 
     def _make_job(self) -> PixelJob:
-        image, labels = stacks_of(self.image.layer, self.labels.layer)
+        pairs = self.data.stacks()
         self.session.check_free()
         self._suggest_run()  # with the time of now, unless the user named it
         recipe = self._recipe()
         run, resume = recipe.run, recipe.resume
         job = train_job(
             self.session.worker,
-            image,
-            labels,
+            pairs,
             run,
             self._entered(),
             resume=resume,
-            begin=partial(recipe.begin, recipe.labels.given(image)),
+            begin=partial(recipe.begin, recipe.labels.given(pairs[0][0])),
         )
         self._run, self._resuming = run, resume
         self.replay.done = recipe
         return job
 
     def _recipe(self) -> TrainRecipe:
-        stacks_of(self.image.layer, self.labels.layer)  # says what is missing
+        others = len(self.data.stacks()) - 1  # says what is missing, too
         entered, stored = self._entered(), self._stored()
         return TrainRecipe(
             LayerRef(self.image.layer),
@@ -335,11 +344,11 @@ class TrainWidget(DockedWidget):
             self.run.path(),
             entered if stored is None else runs.changes(entered, stored),
             resume=stored is not None,
+            remarks=[_OTHERS.format(others)] if others else [],
         )
 
     def _make_probe(self) -> PixelJob:
-        image, labels = stacks_of(self.image.layer, self.labels.layer)
-        return probe_job(self.session.worker, image, labels, self._entered())
+        return probe_job(self.session.worker, self.data.stacks(), self._entered())
 
     def _entered(self) -> dict[str, Any]:
         return {
@@ -349,10 +358,7 @@ class TrainWidget(DockedWidget):
         }
 
     def _on_preview(self) -> None:
-        if shown := self._examples():
-            for layer in shown:
-                self._viewer.layers.remove(layer)
-            self._viewer.reset_view()
+        if self.preview_button.remove_shown():
             return
         try:
             image, labels = stacks_of(self.image.layer, self.labels.layer)
@@ -392,27 +398,8 @@ class TrainWidget(DockedWidget):
         if isinstance(event, TrainingFinished):
             self._on_finished(event)
         elif isinstance(event, PatchesDrawn):
-            self._show_patches(event)
-
-    def _show_patches(self, event: PatchesDrawn) -> None:
-        active = self._viewer.layers.selection.active
-        for data, meta, kind in self._place.layers(event):
-            getattr(self._viewer, f"add_{kind}")(data, **meta)
-        self._viewer.layers.selection.active = active  # it may be painted on
-        self._viewer.reset_view()
-        self.status.setText(
-            "The examples are on the right of the image: patches as they will be "
-            "trained, and their labels."
-        )
-
-    def _examples(self) -> list[Layer]:
-        return [each for each in self._viewer.layers if PREVIEW_KEY in each.metadata]
-
-    def _name_preview_button(self) -> None:
-        shown = bool(self._examples())
-        self.preview_button.setText(_REMOVE if shown else _SHOW)
-        hint = "Take the patches out of the viewer." if shown else _WHAT_PATCHES
-        self.preview_button.setToolTip(f"<p>{hint}</p>")
+            self.preview_button.show_patches(event, self._place)
+            self.status.setText(WHERE_PATCHES)
 
     def _on_finished(self, event: TrainingFinished) -> None:
         if event.reason == "stopped" and isinstance(self.replay.done, TrainRecipe):
@@ -465,7 +452,8 @@ class TrainWidget(DockedWidget):
     def _update_buttons(self) -> None:
         running = self._job is not None
         resume = not running and self._stored() is not None
-        self.train_button.setText("Resum&e" if resume else "&Train")
+        goes_on = "&Continue" if self.init.path() is not None else "&Train"
+        self.train_button.setText("Resum&e" if resume else goes_on)
         self.train_button.setEnabled(not running)
         self.preview_button.setEnabled(not running)
         self.stop_button.setEnabled(running)

@@ -12,13 +12,15 @@ from napari_unet.plugin.layers import mask_from_layer, stack_from_layer
 from napari_unet.plugin.pixel_job import PixelJob
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from threading import Event
 
     from napari.layers import Image, Labels
 
     from napari_unet.plugin.worker_client import WorkerClient
+
+    Pair = tuple[Stack, Stack]
 
 
 def stacks_of(image: Image | None, labels: Labels | None) -> tuple[Stack, Stack]:
@@ -48,8 +50,7 @@ def stacks_of(image: Image | None, labels: Labels | None) -> tuple[Stack, Stack]
 
 def train_job(
     worker: WorkerClient,
-    image: Stack,
-    labels: Stack,
+    pairs: Sequence[Pair],
     run: Path,
     entered: dict[str, Any],
     *,
@@ -61,7 +62,8 @@ def train_job(
     Parameters
     ----------
     worker : WorkerClient
-    image, labels : Stack
+    pairs : sequence of (Stack, Stack)
+        Images with their labels.
     run : Path
     entered : dict
         Every option, by name. Of a run that is resumed, those that were changed are
@@ -85,7 +87,7 @@ def train_job(
         runs.check_free(run)
         sent = TrainingConfig.from_dict(entered).to_dict()
     more = {"do": "train", "run": str(run), "resume": resume, "more": True}
-    return _job(worker, image, labels, pixels.private_folder(run), sent, more, begin)
+    return _job(worker, pairs, pixels.private_folder(run), sent, more, begin)
 
 
 def preview_job(
@@ -100,11 +102,11 @@ def preview_job(
     """
     sent = TrainingConfig.from_dict(entered).to_dict()
     folder = pixels.temporary_folder()
-    return _job(worker, image, labels, folder, sent, {"do": "preview"})
+    return _job(worker, [(image, labels)], folder, sent, {"do": "preview"})
 
 
 def probe_job(
-    worker: WorkerClient, image: Stack, labels: Stack, entered: dict[str, Any]
+    worker: WorkerClient, pairs: Sequence[Pair], entered: dict[str, Any]
 ) -> PixelJob:
     """Make the job that tries a training for a second, and gives way to any other.
 
@@ -116,13 +118,12 @@ def probe_job(
     sent = TrainingConfig.from_dict(entered).to_dict()
     folder = pixels.temporary_folder()
     more = {"do": "probe"}
-    return _job(worker, image, labels, folder, sent, more, gives_way=True)
+    return _job(worker, pairs, folder, sent, more, gives_way=True)
 
 
 def _job(
     worker: WorkerClient,
-    image: Stack,
-    labels: Stack,
+    pairs: Sequence[Pair],
     folder: Path,
     options: dict[str, Any],
     more: dict[str, Any],
@@ -130,7 +131,12 @@ def _job(
     *,
     gives_way: bool = False,
 ) -> PixelJob:
-    files = {folder / "image.npy": image, folder / "labels.npy": labels}
+    files: dict[Path, Stack] = {}
+    described = []
+    for number, (image, labels) in enumerate(pairs):
+        paths = [folder / f"{what}-{number}.npy" for what in ("image", "labels")]
+        files |= zip(paths, (image, labels), strict=True)
+        described.append(_describe(image, labels, *paths))
 
     def prepare(cancelled: Event) -> dict[str, Any] | None:
         if not pixels.write_pixels(files, cancelled):
@@ -138,13 +144,18 @@ def _job(
         begin()
         return {}
 
-    request = {
-        **pixels.describe(image, folder / "image.npy"),
-        "labels": str(folder / "labels.npy"),
+    several = {"pairs": described} if len(described) > 1 else {}
+    request = {**described[0], **several, "options": options, **more}
+    return PixelJob(worker, request, prepare, folder, gives_way=gives_way)
+
+
+def _describe(
+    image: Stack, labels: Stack, image_path: Path, labels_path: Path
+) -> dict[str, Any]:
+    return {
+        **pixels.describe(image, image_path),
+        "labels": str(labels_path),
         "labels_axes": labels.axes,
         "labels_name": labels.name,
         "labels_source": str(labels.source) if labels.source else None,
-        "options": options,
-        **more,
     }
-    return PixelJob(worker, request, prepare, folder, gives_way=gives_way)
