@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from superqt.utils import qimage_to_array
 
+from napari_unet import train
+from napari_unet.data import synthetic_em
 from napari_unet.plugin import runs
 from napari_unet.plugin.models import ModelChoice
 
@@ -94,6 +97,20 @@ def test_the_score_is_that_of_the_model(runs_folder: Path) -> None:
     model.history["score"] = 0.87654
     model.save(runs_folder / "a" / "model.safetensors")
     assert runs.look_up(runs_folder / "a", NOW).facts.endswith(" · score 0.877")
+
+
+def test_a_finished_training_is_listed_with_all_that_is_known(
+    runs_folder: Path,
+) -> None:
+    image, labels = synthetic_em(4, 64)
+    run = runs_folder / "2025-03-04 10-00 tissue"
+    small = {"steps": 2, "depth": 1, "width": 4, "patch_size": 32, "batch_size": 1}
+    model = train(replace(image, name="tissue"), labels, run=run, **small)
+    listed = runs.look_up(run, datetime.now().astimezone())
+    assert listed.title == "tissue"
+    assert listed.facts.startswith("today ")
+    assert listed.facts.endswith(f"score {model.history['score']:.3f}")
+    assert listed.thumbnail == run / "thumbnail.png"
 
 
 def test_a_model_is_found_by_typing(qtbot: QtBot, choice: ModelChoice) -> None:

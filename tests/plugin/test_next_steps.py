@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 from by_hand import PLUGIN, click, open_widget
 from napari.layers import Labels
 from qtpy.QtWidgets import QWidget
@@ -15,7 +16,6 @@ from napari_unet.plugin.choices import MODEL_KEY, RESULT_KEY, LayerChoice
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import pytest
     from napari import Viewer
     from pytestqt.qtbot import QtBot
 
@@ -50,8 +50,9 @@ def test_a_step_opens_its_widget_on_the_prediction(
     assert not steps.isHidden()
     opened = QWidget()
     qtbot.addWidget(opened)
-    opened.prediction = LayerChoice(viewer, Labels, "")
-    opened.prediction.choose(truth)
+    field = LayerChoice(viewer, Labels, "")
+    field.setParent(opened)
+    field.choose(truth)
     asked: list[object] = []
 
     def open_it(*which: object, tabify: bool) -> tuple[None, QWidget]:
@@ -64,14 +65,18 @@ def test_a_step_opens_its_widget_on_the_prediction(
     )
     click(qtbot, steps.buttons["Evaluate"])
     assert asked == [PLUGIN, "Evaluate"]
-    assert opened.prediction.layer is guess
+    assert field.layer is guess
     assert viewer.layers.selection.active is guess
     viewer.layers.remove(guess)
     assert steps.isHidden()
 
 
-def test_correct_opens_on_the_prediction_that_is_active(
-    make_napari_viewer: Callable[..., Viewer], fake_worker: object, qtbot: QtBot
+@pytest.mark.parametrize("name", ["Correct", "Evaluate"])
+def test_a_widget_opens_on_the_prediction_that_is_active(
+    make_napari_viewer: Callable[..., Viewer],
+    fake_worker: object,
+    qtbot: QtBot,
+    name: str,
 ) -> None:
     viewer = make_napari_viewer()
     image = viewer.add_image(np.zeros((8, 8)), name="image")
@@ -92,6 +97,6 @@ def test_correct_opens_on_the_prediction_that_is_active(
     ]
     steps = open_widget(viewer, "Predict").next_steps
     viewer.layers.selection.active = guesses[0]
-    click(qtbot, steps.buttons["Correct"])
-    correct = viewer.window.dock_widgets[f"Correct ({PLUGIN})"]
-    assert correct.prediction.layer is guesses[0]
+    click(qtbot, steps.buttons[name])
+    opened = viewer.window.dock_widgets[f"{name} ({PLUGIN})"]
+    assert opened.prediction.layer is guesses[0]

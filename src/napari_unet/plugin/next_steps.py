@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from npe2 import PluginManager
 from qtpy.QtWidgets import QHBoxLayout, QWidget
@@ -21,7 +21,6 @@ _STEPS = {
     "Correct": "See where this prediction is unsure, and correct it.",
     "Evaluate": "Compare this prediction with a truth.",
 }
-_FIELDS = ("prediction", "labels")  # of the widgets: the choice that takes a prediction
 
 
 class NextSteps(QWidget):
@@ -64,10 +63,12 @@ class NextSteps(QWidget):
             _choose(widget, layer)
 
 
-def _choose(widget: Any, layer: Layer) -> None:
-    for name in _FIELDS:
-        field = getattr(widget, name, None)
-        if isinstance(field, LayerChoice) and field.lists(layer):
+def _choose(widget: QWidget, layer: Layer) -> None:
+    """Choose a prediction in the first field of a widget that lists it."""
+    named = getattr(widget, "prediction", None)
+    fields = [named] if isinstance(named, LayerChoice) else []
+    for field in fields + widget.findChildren(LayerChoice):
+        if field.lists(layer):
             field.choose(layer)
             return
 
