@@ -22,6 +22,7 @@ from napari_unet.plugin.correct_layer import (
     labels_shape,
     look_of,
     seeded,
+    show_change,
     unlabelled_value,
 )
 from napari_unet.plugin.correct_places import FRAME_KEY, go_to
@@ -32,6 +33,13 @@ from napari_unet.prediction.unsure import Place
 def about(values: tuple[int, ...] = (1, 2), unlabelled: int = 0) -> Corrections:
     names = tuple(map(str, values))
     return Corrections("an id", "cells", "run", values, names, unlabelled)
+
+
+def accepted(layer: Labels, prediction: Any, bounds: Any) -> int:
+    known = Corrections.from_layer(layer)
+    change = accept(layer.data, np.asarray(prediction), bounds, known)
+    show_change(layer, change)
+    return change.count
 
 
 def painted(pixels: Any, what: Corrections) -> Labels:
@@ -48,7 +56,7 @@ def test_not_annotated_is_0_unless_that_is_a_class() -> None:
 def test_accepting_fills_what_is_not_annotated_and_nothing_else() -> None:
     layer = painted([[0, 0, 1, 0], [0, 2, 0, 0]], about())
     prediction = np.array([[2, 2], [1, 9]], np.uint8)  # 9: not computed yet
-    assert accept(layer, prediction, [(0, 2), (1, 3)]) == 1
+    assert accepted(layer, prediction, [(0, 2), (1, 3)]) == 1
     np.testing.assert_array_equal(layer.data, [[0, 2, 1, 0], [0, 2, 0, 0]])
 
 
@@ -57,7 +65,7 @@ def test_accepting_is_undone_and_done_again() -> None:
     layer.brush_size = 1
     layer.paint((0, 0), 255)
     stroke = layer.data.copy()
-    accept(layer, np.array([[0, 255], [255, 255]]), [(0, 2), (0, 2)])
+    accepted(layer, np.array([[0, 255], [255, 255]]), [(0, 2), (0, 2)])
     both = layer.data.copy()
     assert (both == 254).sum() == 0
     layer.undo()
@@ -117,7 +125,7 @@ def test_many_pixels_lie_on_the_disk_and_only_what_is_touched(
     pixels, path = new_pixels(layout_of(image, what), what)
     assert path is not None and not list(path.glob("0/c/**/*"))
     layer = Labels(pixels, **look_of(what))
-    accept(layer, np.full((1, 20, 30), 255), [(1, 2), (10, 30), (40, 70)])
+    accepted(layer, np.full((1, 20, 30), 255), [(1, 2), (10, 30), (40, 70)])
     assert (np.asarray(pixels[1, 10:30, 40:70]) == 255).all()
     assert len([e for e in path.glob("0/c/**/*") if e.is_file()]) == 1
     layer.undo()
@@ -164,7 +172,8 @@ def test_the_uncertainty_is_that_of_this_prediction() -> None:
 
 
 def subject(image: Image, prediction: Labels) -> Any:
-    return SimpleNamespace(image=image, prediction=prediction)
+    info = {"classes": {"values": [0, 255]}}
+    return SimpleNamespace(image=image, prediction=prediction, info=info)
 
 
 def test_what_is_accepted_follows_the_sliders_and_the_displayed_axes() -> None:
@@ -189,6 +198,9 @@ def test_what_is_accepted_follows_the_sliders_and_the_displayed_axes() -> None:
         (10, 16),
         (26, 34),
     ]
+    prediction.metadata[RESULT_KEY]["partial"] = True
+    with pytest.raises(UNetError, match="Not all of"):
+        bounds_of(viewer, what, "this section", None, 8)
     viewer.dims.set_point(0, 10)
     with pytest.raises(UNetError, match="nothing at this section"):
         bounds_of(viewer, what, "this section", None, 8)

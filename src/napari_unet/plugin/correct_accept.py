@@ -6,8 +6,9 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.errors import UNetError
-from napari_unet.plugin.choices import LOOK_KEY
+from napari_unet.plugin.choices import LOOK_KEY, RESULT_KEY
 from napari_unet.plugin.correct_job import start_of_result
+from napari_unet.plugin.filling import PARTIAL
 from napari_unet.plugin.layers import stack_from_layer
 from napari_unet.plugin.where import BOXES, region_in
 
@@ -57,6 +58,7 @@ def bounds_of(
     """
     image, prediction = subject.image, subject.prediction
     stack = stack_from_layer(image)
+    about = prediction.metadata.get(RESULT_KEY, {})
     start, shape = start_of_result(prediction), finest(prediction).shape
     whole = [(a, a + n) for a, n in zip(start, shape, strict=True)]
     wanted = whole
@@ -74,6 +76,11 @@ def bounds_of(
         raise UNetError(
             f"{prediction.name!r} has nothing at {what}. Move to where it was "
             "predicted, or predict that part, too."
+        )
+    if about.get(PARTIAL) and 0 in subject.info["classes"]["values"]:
+        raise UNetError(
+            f"Not all of {prediction.name!r} is predicted, and what is not has the "
+            "value of a class, 0. Let it be predicted to the end, and accept then."
         )
     lazy = what == ALL and LOOK_KEY in prediction.metadata
     if lazy or math.prod(b - a for a, b in bounds) > _MOST:

@@ -194,45 +194,60 @@ def look_of(
     }
 
 
-def accept(layer: Labels, prediction: NDArray[Any], bounds: Bounds) -> int:
+@dataclass(frozen=True)
+class Change:
+    """What was changed in a box of a layer, to be undone.
+
+    Attributes
+    ----------
+    box : tuple of slice
+    before, after : ndarray
+    count : int
+        How many pixels are others.
+    """
+
+    box: tuple[slice, ...]
+    before: NDArray[Any]
+    after: NDArray[Any]
+    count: int
+
+
+def accept(
+    pixels: Any, prediction: NDArray[Any], bounds: Bounds, about: Corrections
+) -> Change:
     """Take a part of a prediction as true where nothing was said yet.
 
-    One undo takes it back.
+    Meant for a background thread, for a section may be large: it touches no layer.
 
     Parameters
     ----------
-    layer : Labels
-        The corrections.
+    pixels : array
+        Those of the corrections; written to.
     prediction : ndarray of int
         The pixels within `bounds`.
     bounds : sequence of (int, int)
-        In pixels of the layer.
-
-    Returns
-    -------
-    int
-        How many pixels were taken.
+        In pixels of the corrections.
+    about : Corrections
     """
-    known = Corrections.from_layer(layer)
     box = tuple(slice(*each) for each in bounds)
-    before = np.asarray(layer.data[box])
+    before = np.array(pixels[box])
     # A prediction where one looks holds another value where it is not computed.
-    taken = (before == known.unlabelled) & np.isin(prediction, known.values)
-    if taken.any():
-        after = np.where(taken, prediction.astype(before.dtype), before)
-        _write(layer, box, before.copy(), after)
-    return int(taken.sum())
+    after = before.copy()
+    for value in about.values:
+        after[(before == about.unlabelled) & (prediction == value)] = value
+    count = int(np.count_nonzero(after != before))
+    if count:
+        pixels[box] = after
+    return Change(box, before, after, count)
 
 
-def _write(
-    layer: Labels, box: tuple[slice, ...], before: NDArray[Any], after: NDArray[Any]
-) -> None:
-    """Change a box so that napari can undo it.
+def show_change(layer: Labels, change: Change) -> None:
+    """Draw what was changed, and let it be undone as one stroke.
 
-    Its public way (`data_setitem`) takes an index for every pixel, and a second for a
-    section of 2048²; a box is stored at once.
+    The public way to change pixels (`data_setitem`) takes an index for every pixel, and
+    a second for a section of 2048²; a box is stored at once.
     """
-    layer = getattr(layer, "__wrapped__", layer)
-    layer._save_history((box, before, after))
-    layer.data[box] = after
-    layer.refresh(extent=False)
+    if change.count:
+        layer = getattr(layer, "__wrapped__", layer)
+        layer._save_history((change.box, change.before, change.after))
+        layer.refresh(extent=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,15 +15,18 @@ from qtpy.QtWidgets import QComboBox, QGroupBox, QHBoxLayout, QVBoxLayout
 from superqt.utils import create_worker
 
 from napari_unet.errors import UNetError
+from napari_unet.plugin.choices import CORRECTIONS_KEY
 from napari_unet.plugin.correct_accept import PARTS, PLACE, bounds_of, finest
 from napari_unet.plugin.correct_job import start_of_result
 from napari_unet.plugin.correct_layer import (
+    Change,
     Corrections,
     accept,
     find_annotations,
     labels_shape,
     look_of,
     seeded,
+    show_change,
 )
 from napari_unet.plugin.correct_store import (
     autosave,
@@ -41,12 +45,14 @@ if TYPE_CHECKING:
 
     from napari.components import ViewerModel
     from napari.layers import Labels
-    from numpy.typing import NDArray
 
     from napari_unet.data.write.layout import Layout
     from napari_unet.plugin.correct_accept import Bounds
     from napari_unet.plugin.correct_unsure import Subject, UnsureBox
     from napari_unet.plugin.session import Session
+
+
+_LARGE = 2**20  # pixels that take a while
 
 
 class PaintBox(QGroupBox):
@@ -220,20 +226,26 @@ class PaintBox(QGroupBox):
             return
         start = start_of_result(subject.prediction)
         inner = [(a - s, b - s) for (a, b), s in zip(bounds, start, strict=True)]
-        put = partial(self._put, layer.unique_id, bounds)
-        self._work(_read, finest(subject.prediction), inner, then=put)
+        put = partial(self._put, layer.unique_id, layer.mode)
+        if math.prod(b - a for a, b in bounds) > _LARGE:
+            layer.editable = False  # a stroke meanwhile would be lost
+        about = Corrections.from_layer(layer)
+        pixels = finest(subject.prediction)
+        self._work(_accept, layer.data, pixels, inner, bounds, about, then=put)
 
-    def _put(self, which: Any, bounds: Bounds, pixels: NDArray[Any]) -> None:
+    def _put(self, which: Any, mode: str, change: Change) -> None:
         layer = self._find(which)
         if layer is None:
             self.status.setText("The corrections were removed: nothing was accepted.")
             return
-        count = accept(layer, pixels, bounds)
+        if not layer.editable:
+            layer.editable, layer.mode = True, mode
+        show_change(layer, change)
         self._viewer.layers.selection.active = layer
         if self.what.currentText() == PLACE:
             self._unsure.table.tick()
         self.status.setText(
-            f"{count} pixels are now taken as true (Ctrl+Z takes them back)."
+            f"{change.count} pixels are now taken as true (Ctrl+Z takes them back)."
         )
 
     # -- threads -------------------------------------------------------------------
@@ -263,6 +275,9 @@ class PaintBox(QGroupBox):
 
     def _on_failed(self, error: Exception) -> None:
         self._busy = False
+        for layer in self._viewer.layers:
+            if CORRECTIONS_KEY in layer.metadata:
+                layer.editable = True
         show_error(f"The corrections could not be made ready ({error}).")
         self.refresh()
 
@@ -293,9 +308,12 @@ def _make(
     return pixels, about, path, ""
 
 
-def _read(pixels: Any, bounds: Bounds) -> NDArray[Any]:
-    """Read a part of a prediction, which may lie on the disk; meant for a thread."""
-    return np.array(pixels[tuple(slice(*each) for each in bounds)])
+def _accept(
+    corrections: Any, prediction: Any, inner: Bounds, bounds: Bounds, about: Corrections
+) -> Change:
+    """Read a part of a prediction, which may lie on the disk, and take it as true."""
+    found = np.asarray(prediction[tuple(slice(*each) for each in inner)])
+    return accept(corrections, found, bounds, about)
 
 
 def _swatch(colour: Any) -> QIcon:

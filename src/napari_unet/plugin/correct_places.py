@@ -191,6 +191,8 @@ def _frame(viewer: ViewerModel, image: Image, corners: np.ndarray, size: int) ->
         frame = None
     if frame is None:
         frame = _add_frame(viewer, image, len(kept), size)
+    for name, value in placement(image).items():  # the image may have been moved
+        setattr(frame, name, value)
     frame.name = f"{image.name} unsure place"
     frame.data = []
     frame.add(corners, shape_type="polygon")
@@ -200,7 +202,6 @@ def _add_frame(viewer: ViewerModel, image: Image, ndim: int, size: int) -> Shape
     active = viewer.layers.selection.active
     frame = viewer.add_shapes(
         ndim=ndim,
-        **placement(image),
         face_color="transparent",
         edge_color="#ffd23f",
         edge_width=max(1, size / 24),

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer
 
+from napari_unet.plugin.choices import RESULT_KEY
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     LayerData = tuple[Any, dict[str, Any], str]
 
 _TURN = 20  # milliseconds the window has between two new layers, each a stall of napari
+PARTIAL = "partial"
+"""In what a layer's metadata says of a result: not all of it is predicted."""
+
 _PAUSE = 300  # milliseconds between two looks at what is new
 _REST = 10  # drawing a large section takes long: at most 1/10 of the time goes to it
 
@@ -66,13 +71,17 @@ class FillingLayers(QObject):
         for layer in present:
             if remark:
                 layer.name = f"{layer.name} ({remark})"
+            else:
+                layer.metadata[RESULT_KEY].pop(PARTIAL, None)
             layer.refresh(extent=False)
         return present[-1].name if present else ""
 
     def _add_next(self) -> None:
         if self._coming:
             data, meta, kind = self._coming.popleft()
-            self._layers.append(getattr(self._viewer, f"add_{kind}")(data, **meta))
+            layer = getattr(self._viewer, f"add_{kind}")(data, **meta)
+            layer.metadata[RESULT_KEY] = {**layer.metadata[RESULT_KEY], PARTIAL: True}
+            self._layers.append(layer)
         else:
             self._adder.stop()
 
