@@ -22,6 +22,7 @@ from qtpy.QtCore import Qt
 from napari_unet.data import Classes
 from napari_unet.model import find_model, read_info
 from napari_unet.plugin import runs
+from napari_unet.plugin.choices import MODEL_KEY, RESULT_KEY
 from napari_unet.plugin.correct_places import FRAME_KEY
 
 if TYPE_CHECKING:
@@ -60,7 +61,9 @@ def find(qtbot: QtBot, correct: Any) -> None:
 def start_painting(qtbot: QtBot, viewer: Viewer, correct: Any) -> Any:
     click(qtbot, correct.paint.paint_button)
     qtbot.waitUntil(lambda: "tissue corrections" in viewer.layers, timeout=WAIT)
-    return viewer.layers["tissue corrections"]
+    layer = viewer.layers["tissue corrections"]
+    qtbot.waitUntil(lambda: layer.mode == "paint", timeout=WAIT)
+    return layer
 
 
 def accept(qtbot: QtBot, correct: Any, what: str) -> None:
@@ -181,7 +184,7 @@ def test_a_place_is_accepted_and_ticked(
     correct = predicted(viewer, qtbot, runs_folder)
     click(qtbot, correct.paint.accept_button)
     qtbot.waitUntil(lambda: "tissue corrections" in viewer.layers, timeout=WAIT)
-    assert "No place is looked at" in notes()[-1]
+    qtbot.waitUntil(lambda: said("No place is looked at") == 1, timeout=WAIT)
     correct.unsure.size_.setValue(20)
     find(qtbot, correct)
     z, y, x = correct.unsure.place.position
@@ -332,3 +335,55 @@ def test_scribbles_are_copied_and_train_is_made_ready(
     options = runs.stored_options(find_model(trained).parent)
     assert options["init"] == str(runs_folder / "model")
     assert options["zero_is_unlabelled"] is True
+
+
+def slow_prediction(viewer: Viewer, folder: Path) -> Any:
+    """Add what a prediction of many sections leaves, and open Correct."""
+    save_model(folder / "model", Classes((0, 255)), depth=1)
+    shape = (400, 256, 256)
+    image = viewer.add_image(np.zeros(shape, np.uint8), name="slow")
+    known = {"image": str(image.unique_id), "prediction": "p", "start": [0, 0, 0]}
+    unsure = np.random.default_rng(0).random(shape, np.float32)
+    for what, add, pixels in (
+        ("uncertainty", viewer.add_image, unsure),
+        ("labels", viewer.add_labels, np.zeros(shape, np.uint8)),
+    ):
+        about = {**known, "what": what, "class": 0}
+        metadata = {MODEL_KEY: str(folder / "model"), RESULT_KEY: about}
+        add(pixels, name=f"slow {what}", metadata=metadata)
+    return open_widget(viewer, "Correct")
+
+
+def test_a_search_is_cancelled_and_outlives_its_layers(
+    make_napari_viewer: MakeViewer, qtbot: QtBot, runs_folder: Path
+) -> None:
+    viewer = make_napari_viewer()
+    correct = slow_prediction(viewer, runs_folder)
+    unsure = correct.unsure
+    click(qtbot, unsure.find_button)
+    qtbot.waitUntil(lambda: "section" in unsure.progress.words.text(), timeout=WAIT)
+    assert not unsure.find_button.isEnabled()
+    click(qtbot, unsure.cancel_button)
+    qtbot.waitUntil(lambda: unsure._job is None, timeout=WAIT)
+    assert unsure.status.text() == "Cancelled."
+    assert unsure.table.rowCount() == 0
+    click(qtbot, unsure.find_button)
+    qtbot.waitUntil(lambda: "section" in unsure.progress.words.text(), timeout=WAIT)
+    viewer.layers["slow"].name = "renamed"
+    viewer.layers["renamed"].scale = (5, 2, 2)
+    viewer.layers.remove("slow uncertainty")
+    viewer.layers.remove("slow labels")
+    qtbot.waitUntil(lambda: unsure._job is None, timeout=WAIT)
+    assert unsure.table.rowCount() == 10
+    place, world = unsure.place.position, viewer.layers["renamed"].data_to_world
+    np.testing.assert_allclose(viewer.scene.camera.center[1:], world(place)[1:])
+    assert "renamed unsure place" in viewer.layers
+    assert not correct.paint.isEnabled()  # nothing is predicted any more
+    viewer.layers.remove("renamed")
+    click(qtbot, unsure.next_button)
+    assert "no longer in the viewer" in unsure.status.text()
+    click(qtbot, unsure.find_button)
+    assert "There is no prediction to correct" in notes()[-1]
+    assert unsure.find_button.isEnabled()
+    viewer.window.remove_dock_widget(correct)
+    assert not [each for each in viewer.layers if FRAME_KEY in each.metadata]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.utils.notifications import show_error
-from qtpy.QtCore import QSignalBlocker
+from qtpy.QtCore import QSignalBlocker, QTimer
 from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import QComboBox, QGroupBox, QHBoxLayout, QVBoxLayout
 from superqt.utils import create_worker
@@ -209,7 +209,8 @@ class PaintBox(QGroupBox):
         layer = self._viewer.add_labels(pixels, **{**placement(image), **look})
         autosave(layer, layout_of(image, about), path, self._session)
         self.status.setText(remark)
-        then(layer)
+        # napari takes long to add a layer: the window is free before it is painted on.
+        QTimer.singleShot(0, partial(then, layer))
 
     # -- accepting -----------------------------------------------------------------
 
