@@ -108,8 +108,10 @@ def test_tab_goes_through_all_that_is_seen_as_it_is_read(
 def test_letters_of_buttons_do_not_clash(
     viewer: Viewer, qtbot: QtBot, name: str
 ) -> None:
-    buttons = open_widget(viewer, name).findChildren(QPushButton)
-    texts = [each.text() for each in buttons if not each.isHidden()]
+    widget = open_widget(viewer, name)
+    named: list[Any] = [*widget.findChildren(QPushButton)]
+    named += [each for each in widget.findChildren(QLabel) if each.buddy()]
+    texts = [each.text() for each in named if not each.isHidden()]
     letters = Counter(
         found[1].lower() for text in texts if (found := re.search("&([^& ])", text))
     )

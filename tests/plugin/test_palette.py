@@ -27,7 +27,8 @@ def test_the_palette_offers_only_what_can_be_done_there(
         for each in ours
         if each.enablement is None or each.enablement.eval({})
     }
-    assert {"Train (U-Net)", "Predict (U-Net)"} <= usable
+    names = ("Train", "Predict", "Correct", "Objects", "Evaluate")
+    assert {f"{name} (U-Net)" for name in names} <= usable
     assert not any(title.startswith(("Open", "Save")) for title in usable)
 
 

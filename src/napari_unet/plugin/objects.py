@@ -74,7 +74,7 @@ class ObjectsWidget(DockedWidget):
         self.live = tick(
             "Li&ve preview", "Show the objects of the current section as values change."
         )
-        self.apply_button = button("&Find objects", "Find the objects in all sections.")
+        self.apply_button = button("Find obj&ects", "Find the objects in all sections.")
         self.measure = MeasureBox(self._viewer, self.session)
         self.cancel_button = button("&Cancel", "Stop; objects found so far are kept.")
         self.progress = ProgressLine()
@@ -97,6 +97,7 @@ class ObjectsWidget(DockedWidget):
         self.apply_button.clicked.connect(self._on_apply)
         self.measure.button.clicked.connect(self._on_measure)
         self.cancel_button.clicked.connect(self._on_cancel)
+        self.use_keys(self.apply_button, self.cancel_button)
 
     def reset_choices(self, _: Any = None) -> None:
         """Follow the layers of the viewer; napari calls it when they change."""

@@ -134,9 +134,9 @@ class ObjectInput(QWidget):
         self.border = choice({}, "What lies between objects; they grow over it.")
         form = form_in(self)
         form.setContentsMargins(0, 0, 0, 0)
-        form.addRow("&Layer", self.layer)
-        form.addRow("&Class", self.value)
-        form.addRow("&Find", self.method)
+        form.addRow("La&yer", self.layer)
+        form.addRow("Cl&ass", self.value)
+        form.addRow("Fin&d", self.method)
         form.addRow("&Border", self.border)
         self._form = form
         self.layer.chosen.connect(self._on_layer)
