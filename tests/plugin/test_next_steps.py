@@ -71,7 +71,7 @@ def test_a_step_opens_its_widget_on_the_prediction(
     assert steps.isHidden()
 
 
-@pytest.mark.parametrize("name", ["Correct", "Evaluate"])
+@pytest.mark.parametrize("name", ["Objects", "Correct", "Evaluate"])
 def test_a_widget_opens_on_the_prediction_that_is_active(
     make_napari_viewer: Callable[..., Viewer],
     fake_worker: object,
