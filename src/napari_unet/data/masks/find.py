@@ -27,6 +27,7 @@ __all__ = [
     "too_many_values",
 ]
 
+_AT_ONCE = 2**19  # pixels that are counted while nothing else can run
 _COUNTED = 4096  # distinct values after which counting stops: no mask has as many
 
 
@@ -175,7 +176,11 @@ def check_whole(values: NDArray[Any], label: str) -> None:
 
 def _unique(section: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
     if section.dtype.kind == "u" and section.dtype.itemsize <= 2:
-        sizes = np.bincount(section.ravel())
+        pixels = section.ravel()
+        sizes = np.zeros(2 ** (8 * section.dtype.itemsize), np.intp)
+        for start in range(0, pixels.size, _AT_ONCE):  # a thread of the viewer waits
+            part = pixels[start : start + _AT_ONCE]
+            sizes += np.bincount(part, minlength=len(sizes))
         values = np.flatnonzero(sizes)
         return values, sizes[values]
     return np.unique(section, return_counts=True)
