@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import tifffile
 from by_hand import (
     WAIT,
     add_tissue,
@@ -320,11 +322,13 @@ def test_scribbles_are_copied_and_train_is_made_ready(
     layer.paint((2, 45, 15), 1)  # the correction wins
     assert layer.data[2, 45, 15] == 1
     assert scribbles[2, 45, 15] == 2
+    learnt = remember_data(runs_folder)
     click(qtbot, correct.train_button)
     train = viewer.window.dock_widgets["Train (napari-unet-lab)"]
     assert train.image.layer == viewer.layers["tissue"]
     assert train.labels.layer == layer
     assert train.zero.currentData() is True
+    assert learnt.stem in train.data.pairs.text()  # what it knows, it keeps in mind
     entered = train.advanced.values()
     assert entered["init"] == str(runs_folder / "model")
     assert (entered["depth"], entered["width"]) == (1, 4)
@@ -335,6 +339,22 @@ def test_scribbles_are_copied_and_train_is_made_ready(
     options = runs.stored_options(find_model(trained).parent)
     assert options["init"] == str(runs_folder / "model")
     assert options["zero_is_unlabelled"] is True
+
+
+def remember_data(folder: Path) -> Path:
+    """Have the model's run say that it has learnt from files."""
+    paths = [folder / "earlier.tif", folder / "earlier strokes.tif"]
+    strokes = np.zeros((64, 64), np.uint8)
+    strokes[:20], strokes[40:] = 1, 2
+    tifffile.imwrite(paths[0], np.arange(4096, dtype=np.uint16).reshape(64, 64))
+    tifffile.imwrite(paths[1], strokes)
+    pair = {
+        name: {"source": str(path)}
+        for name, path in zip(("image", "labels"), paths, strict=True)
+    }
+    config = {"options": {}, "data": {"pairs": [pair]}}
+    (folder / "model" / "config.json").write_text(json.dumps(config))
+    return paths[0]
 
 
 def slow_prediction(viewer: Viewer, folder: Path) -> Any:

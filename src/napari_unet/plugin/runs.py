@@ -66,6 +66,20 @@ def can_resume(run: Path) -> bool:
     return (run / _LAST).exists() and stored_options(run) is not None
 
 
+def trained_on(run: Path) -> list[tuple[Path, Path]]:
+    """Return the image and the labels of each pair of files a run has learnt from.
+
+    Those that are no longer there, or were layers, are left out.
+    """
+    try:
+        data = json.loads((run / _CONFIG).read_text("utf-8"))["data"]["pairs"]
+        named = [(each["image"]["source"], each["labels"]["source"]) for each in data]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    pairs = [(Path(image), Path(labels)) for image, labels in named if image and labels]
+    return [pair for pair in pairs if all(each.exists() for each in pair)]
+
+
 def check_free(run: Path) -> None:
     """Raise `OutputExistsError` if a folder holds a run or a model already."""
     if any((run / name).exists() for name in _FILES):

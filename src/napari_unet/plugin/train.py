@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QGridLayout, QGroupBox, QVBoxLayout, QWidget
 from napari_unet.config import TrainingConfig, options, seconds
 from napari_unet.errors import ConfigError, UNetError
 from napari_unet.events import Event, PatchesDrawn, TrainingFinished
-from napari_unet.model import read_info
+from napari_unet.model import find_model, read_info
 from napari_unet.plugin import runs
 from napari_unet.plugin.data_box import DataBox
 from napari_unet.plugin.examples import WHERE_PATCHES, ExamplesButton
@@ -31,6 +31,7 @@ from napari_unet.plugin.forms import OptionsForm
 from napari_unet.plugin.live import PauseButton
 from napari_unet.plugin.live_layer import LiveLayer, live_choice
 from napari_unet.plugin.models import ModelChoice, told_by
+from napari_unet.plugin.pairs import FilePair
 from napari_unet.plugin.preview import PatchPlace
 from napari_unet.plugin.recipes import TrainRecipe
 from napari_unet.plugin.replay import ReplayButton
@@ -197,6 +198,9 @@ class TrainWidget(DockedWidget):
     ) -> None:
         """Choose layers to train on and a model to go on from; nothing starts yet.
 
+        The files of other images that the model has learnt from are listed besides, so
+        that it does not forget them.
+
         Parameters
         ----------
         image : Image
@@ -228,7 +232,17 @@ class TrainWidget(DockedWidget):
                 "init": str(init),
             }
         )
-        self.status.setText(f"Goes on from {init.stem}: press Train.")
+        self.status.setText(f"Goes on from {init.stem} with these layers.")
+        self._list_learnt(image, init)
+
+    def _list_learnt(self, image: Image, init: Path) -> None:
+        own = {str(image.metadata.get("source")), str(image.source.path)}
+        for source, mask in runs.trained_on(find_model(init).parent):
+            if str(source) not in own:
+                try:
+                    self.data.pairs.add(FilePair(source, mask))
+                except UNetError as error:
+                    show_error(str(error))
 
     def on_closed(self) -> None:
         """Stop the training, its run kept, when the dock is closed."""
