@@ -1,21 +1,28 @@
-"""Which pixels of a prediction are accepted as true."""
+"""Which pixels of a prediction are accepted as true, and that work in threads."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_unet.errors import UNetError
 from napari_unet.plugin.choices import LOOK_KEY, RESULT_KEY
 from napari_unet.plugin.correct_job import start_of_result
+from napari_unet.plugin.correct_layer import Change, Corrections, accept, seeded
+from napari_unet.plugin.correct_store import describe_store, new_pixels, open_saved
 from napari_unet.plugin.filling import PARTIAL
 from napari_unet.plugin.layers import stack_from_layer
 from napari_unet.plugin.where import BOXES, region_in
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from napari.components import ViewerModel
     from napari.layers import Labels
 
+    from napari_unet.data.write.layout import Layout
     from napari_unet.plugin.correct_unsure import Subject
     from napari_unet.prediction.unsure import Place
 
@@ -102,3 +109,33 @@ def _around(place: Place | None, axes: str, size: int) -> Bounds:
         (at - half, at + half) if axis in "YX" else (at, at + 1)
         for axis, at in zip(axes, place.position, strict=True)
     ]
+
+
+Made = tuple[Any, Corrections, "Path | None", str]
+"""Pixels, what they mean, where they are saved, and a remark to the user."""
+
+
+def make_ready(
+    layout: Layout, about: Corrections, saved: Path | None, annotations: Any
+) -> Made:
+    """Make the pixels of corrections, or open them; meant for a thread."""
+    if saved is not None:
+        pixels, _, _ = open_saved(saved)
+        remark = f"Opened {saved.name}; what you paint is saved there."
+        return pixels, describe_store(saved), saved, remark
+    pixels, path = new_pixels(layout, about)
+    remark = ""
+    if annotations is not None and not seeded(pixels, annotations, about):
+        remark = (
+            "The annotations in the viewer have other values than the model's "
+            "classes, and were not copied."
+        )
+    return pixels, about, path, remark
+
+
+def take_over(
+    corrections: Any, prediction: Any, inner: Bounds, bounds: Bounds, about: Corrections
+) -> Change:
+    """Read a part of a prediction, which may lie on the disk, and take it as true."""
+    found = np.asarray(prediction[tuple(slice(*each) for each in inner)])
+    return accept(corrections, found, bounds, about)

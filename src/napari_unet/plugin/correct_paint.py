@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.utils.notifications import show_error
 from qtpy.QtCore import QSignalBlocker, QTimer
 from qtpy.QtGui import QColor, QIcon, QPixmap
@@ -16,38 +15,38 @@ from superqt.utils import create_worker
 
 from napari_unet.errors import UNetError
 from napari_unet.plugin.choices import CORRECTIONS_KEY
-from napari_unet.plugin.correct_accept import PARTS, PLACE, bounds_of, finest
+from napari_unet.plugin.correct_accept import (
+    PARTS,
+    PLACE,
+    bounds_of,
+    finest,
+    make_ready,
+    take_over,
+)
 from napari_unet.plugin.correct_job import start_of_result
 from napari_unet.plugin.correct_layer import (
     Change,
     Corrections,
-    accept,
     find_annotations,
     labels_shape,
     look_of,
-    seeded,
     show_change,
 )
 from napari_unet.plugin.correct_store import (
     autosave,
-    describe_store,
     find_saved,
     layout_of,
-    new_pixels,
-    open_saved,
 )
 from napari_unet.plugin.fields import Remark, button, choice
 from napari_unet.plugin.layers import placement
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from napari.components import ViewerModel
     from napari.layers import Labels
 
-    from napari_unet.data.write.layout import Layout
-    from napari_unet.plugin.correct_accept import Bounds
+    from napari_unet.plugin.correct_accept import Made
     from napari_unet.plugin.correct_unsure import Subject, UnsureBox
     from napari_unet.plugin.session import Session
 
@@ -194,7 +193,7 @@ class PaintBox(QGroupBox):
         pixels = given.data if given is not None and about.unlabelled == 0 else None
         which = image.unique_id, subject.prediction.unique_id
         made = partial(self._add, *which, then)
-        self._work(_make, layout_of(image, about), about, path, pixels, then=made)
+        self._work(make_ready, layout_of(image, about), about, path, pixels, then=made)
 
     def _add(
         self, of: Any, seen_in: Any, then: Callable[[Labels], None], made: Made
@@ -232,7 +231,7 @@ class PaintBox(QGroupBox):
             layer.editable = False  # a stroke meanwhile would be lost
         about = Corrections.from_layer(layer)
         pixels = finest(subject.prediction)
-        self._work(_accept, layer.data, pixels, inner, bounds, about, then=put)
+        self._work(take_over, layer.data, pixels, inner, bounds, about, then=put)
 
     def _put(self, which: Any, mode: str, change: Change) -> None:
         layer = self._find(which)
@@ -281,40 +280,6 @@ class PaintBox(QGroupBox):
                 layer.editable = True
         show_error(f"The corrections could not be made ready ({error}).")
         self.refresh()
-
-
-Made = tuple[Any, Corrections, "Path | None", str]
-"""Pixels, what they mean, where they are saved, and a remark to the user."""
-
-
-def _make(
-    layout: Layout, about: Corrections, saved: Path | None, annotations: Any
-) -> Made:
-    """Make the pixels of corrections, or open them; meant for a thread."""
-    if saved is not None:
-        pixels, _, _ = open_saved(saved)
-        remark = f"Opened {saved.name}; what you paint is saved there."
-        return pixels, describe_store(saved), saved, remark
-    pixels, path = new_pixels(layout, about)
-    if annotations is not None and not seeded(pixels, annotations, about):
-        return (
-            pixels,
-            about,
-            path,
-            (
-                "The annotations in the viewer have other values than the model's "
-                "classes, and were not copied."
-            ),
-        )
-    return pixels, about, path, ""
-
-
-def _accept(
-    corrections: Any, prediction: Any, inner: Bounds, bounds: Bounds, about: Corrections
-) -> Change:
-    """Read a part of a prediction, which may lie on the disk, and take it as true."""
-    found = np.asarray(prediction[tuple(slice(*each) for each in inner)])
-    return accept(corrections, found, bounds, about)
 
 
 def _swatch(colour: Any) -> QIcon:
