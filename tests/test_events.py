@@ -16,6 +16,8 @@ from napari_unet.events import (
     ItemBegun,
     ItemDone,
     ItemFailed,
+    LabelsRefused,
+    LabelsTaken,
     LiveFailed,
     LivePredicted,
     LookStarted,
@@ -47,6 +49,8 @@ EXAMPLES = [
         remark="Objects?",
     ),
     PatchesDrawn("a.npy", "b.npy"),
+    LabelsTaken(7, [2, 4], 350, 12, 1),
+    LabelsRefused(7, "The value 3 is none.", [2]),
     SectionsDone(3, 24),
     PlacesFound([[2, 17, 40], [0, 8, 3]], [0.75, 0.1 + 0.2]),
     EvaluationFinished(

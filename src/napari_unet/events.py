@@ -171,6 +171,47 @@ class LivePredicted(Event):
 
 
 @dataclass(frozen=True)
+class LabelsTaken(Event):
+    """Sections that were annotated anew while it runs are trained on from now on.
+
+    Attributes
+    ----------
+    step : int
+    sections : list of int
+    pixels : int
+        How many of those that train mean something else than before.
+    held_out : int
+        Likewise of those that only judge.
+    pair : int
+        Which of the images.
+    """
+
+    step: int
+    sections: list[int]
+    pixels: int
+    held_out: int
+    pair: int = 0
+
+    @property
+    def message(self) -> str:
+        """The same in a sentence for the user."""
+        several = "s" if len(self.sections) > 1 else ""
+        where = f"section{several} {', '.join(map(str, self.sections))}"
+        judging = f", and {self.held_out} that judge" if self.held_out else ""
+        return f"Took in {self.pixels} new pixels on {where}{judging}."
+
+
+@dataclass(frozen=True)
+class LabelsRefused(Event):
+    """What was annotated cannot be trained on; the training goes on without it."""
+
+    step: int
+    message: str
+    sections: list[int] = field(default_factory=list)
+    pair: int = 0
+
+
+@dataclass(frozen=True)
 class LiveFailed(Event):
     """What is looked at could not be predicted; the training goes on."""
 
@@ -588,6 +629,8 @@ _BY_NAME = {
         Paused,
         Resumed,
         LivePredicted,
+        LabelsTaken,
+        LabelsRefused,
         LiveFailed,
         TrainingFinished,
         PatchesDrawn,

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from by_hand import WAIT, add_tissue, choose, click, idle, open_widget
+from napari.utils.interactions import (
+    mouse_move_callbacks,
+    mouse_press_callbacks,
+    mouse_release_callbacks,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,3 +126,74 @@ def test_live_layer_follows_the_slider_and_stays(
 
 def texts(box: Any) -> list[str]:
     return [box.itemText(index) for index in range(box.count())]
+
+
+def paint(viewer: Viewer, labels: Any, value: int, rows: range, column: int) -> None:
+    """Draw a stroke with the brush, by the events that the mouse makes."""
+    labels.selected_label, labels.brush_size, labels.mode = value, 3, "paint"
+    section = viewer.dims.current_step[0]
+    line = [labels.data_to_world((section, row, column)) for row in rows]
+    drag(labels, line)
+
+
+def drag(labels: Any, line: list[Any]) -> None:
+    mouse = SimpleNamespace(
+        type="mouse_press",
+        position=line[0],
+        is_dragging=False,
+        button=1,
+        modifiers=[],
+        handled=False,
+    )
+    mouse_press_callbacks(labels, mouse)
+    mouse.type, mouse.is_dragging = "mouse_move", True
+    for mouse.position in line:
+        mouse_move_callbacks(labels, mouse)
+    mouse.type = "mouse_release"
+    mouse_release_callbacks(labels, mouse)
+
+
+def test_strokes_painted_while_it_trains_are_taken_in(
+    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot
+) -> None:
+    viewer = make_napari_viewer()
+    add_tissue(viewer)
+    labels = viewer.layers["truth"]
+    strokes = np.zeros_like(labels.data)
+    strokes[:, 10:14], strokes[:, 40:44] = 1, 2
+    strokes[2] = 0
+    labels.data = strokes
+    train = open_widget(viewer, "Train")
+    choose(qtbot, train.zero, "not annotated (scribbles)")
+    viewer.layers.selection.active = labels
+    begin(qtbot, train)
+    run = train.run.path()
+    viewer.dims.set_current_step(0, 2)
+    paint(viewer, labels, 1, range(60, 80), 30)
+    changed = int((labels.data[2] == 1).sum())
+    assert changed > 50
+    said = f"Took in {changed} new pixels on section 2"
+    qtbot.waitUntil(lambda: said in train.status.text(), timeout=WAIT)
+    qtbot.waitUntil(lambda: len(live_layers(viewer)) == 1, timeout=WAIT)
+    paint(viewer, labels, 3, range(60, 80), 50)  # a class that it does not know
+    qtbot.waitUntil(lambda: "value 3" in train.status.text(), timeout=WAIT)
+    steps = len(train.plot._loss)
+    qtbot.waitUntil(lambda: len(train.plot._loss) > steps, timeout=WAIT)
+    labels.undo()
+    paint(viewer, labels, 2, range(60, 80), 50)
+    qtbot.waitUntil(lambda: "Took in" in train.status.text(), timeout=WAIT)
+    click(qtbot, train.stop_button)
+    qtbot.waitUntil(idle(train), timeout=WAIT)
+    data = json.loads((run / "config.json").read_text())["data"]
+    assert len(data["history"]) == 2
+    assert not list(run.glob(".pixels-*"))
+    painted = labels.data.copy()
+    paint(viewer, labels, 2, range(10, 80), 70)  # heard by nobody any more
+    assert (labels.data != painted).sum() > 150
+    train.run.line.selectAll()
+    qtbot.keyClicks(train.run.line, str(run))
+    assert train.train_button.text() == "Resume"
+    begin(qtbot, train)
+    assert "goes on with these" in train.status.text()
+    click(qtbot, train.stop_button)
+    qtbot.waitUntil(idle(train), timeout=WAIT)

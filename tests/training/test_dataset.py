@@ -296,7 +296,7 @@ def test_images_of_several_sizes_are_normalised_alone() -> None:
     data = Dataset(bright, replace(STILL, validation=0.2))
     assert [len(part.labels) for part in data.held_out] == [1]
     shapes = set()
-    for image, labels in zip(data._images, data._labels, strict=True):
+    for image, labels in ((e.image, e.labels) for e in data.patches.sources.values()):
         shapes.add(labels.shape)
         assert abs(float(image.float().mean())) < 0.1
         assert torch.equal(image[0] > 0, torch.from_numpy(labels == 1))
@@ -330,7 +330,7 @@ def test_other_images_to_judge_by_leave_all_for_training() -> None:
         (1, 1, 30, 16),
         (1, 1, 8, 8),
     ]
-    assert [each.shape for each in data._labels] == [(20, 24)]
+    assert [each.labels.shape for each in data.patches.sources.values()] == [(20, 24)]
     assert data.digest != Dataset(pairs, STILL).digest
 
 
@@ -348,7 +348,8 @@ def test_every_annotated_pixel_counts_alike() -> None:
             if (labels == IGNORE).any():
                 drawn[2] += 1
             else:
-                small_patch = torch.from_numpy(data._labels[0]).long()
+                source, *_ = data.patches.sources.values()
+                small_patch = torch.from_numpy(source.labels).long()
                 drawn[0 if torch.equal(labels, small_patch) else 1] += 1
     np.testing.assert_allclose(
         np.array(drawn) / 400, [4 / 41, 36 / 41, 1 / 41], atol=0.05

@@ -51,6 +51,11 @@ def add_train(commands: Any) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="go on with the run in that folder"
     )
+    parser.add_argument(
+        "--new-labels",
+        action="store_true",
+        help="resume with labels that have changed since",
+    )
     flags.add_overwrite(parser, "replace a run that is in that folder")
     flags.add_image_flags(parser)
     flags.add_output_flags(parser)
@@ -85,6 +90,7 @@ def _train(given: argparse.Namespace) -> int:
             held_out=held_out,
             resume=given.resume,
             overwrite=given.overwrite,
+            new_labels=given.new_labels,
             should_stop=stop.is_set,
         )
         last = show(events, face(given), "Training")

@@ -81,8 +81,8 @@ class LiveLayer(QObject):
         """
         self._remove()
         self._job, self._told = job, None
-        self._images = [_ref(image) for image, _ in pairs]
-        self._labels = [_ref(labels) for _, labels in pairs]
+        self._images = [find_again(image) for image, _ in pairs]
+        self._labels = [find_again(labels) for _, labels in pairs]
         job.reported.connect(self._on_event)
         job.ended.connect(self._on_ended)
 
@@ -189,7 +189,7 @@ class LiveLayer(QObject):
         self._layer = None
 
 
-def _ref(layer: Any) -> Callable[[], Any]:
+def find_again(layer: Any) -> Callable[[], Any]:
     """Return what finds a layer again, as long as it is there."""
     if layer is None:
         return lambda: None

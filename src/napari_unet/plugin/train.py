@@ -31,6 +31,7 @@ from napari_unet.plugin.forms import OptionsForm
 from napari_unet.plugin.live import PauseButton
 from napari_unet.plugin.live_layer import LiveLayer, live_choice
 from napari_unet.plugin.models import ModelChoice, told_by
+from napari_unet.plugin.new_strokes import NewStrokes
 from napari_unet.plugin.pairs import FilePair
 from napari_unet.plugin.preview import PatchPlace
 from napari_unet.plugin.recipes import TrainRecipe
@@ -126,6 +127,8 @@ class TrainWidget(DockedWidget):
         self.pause_button = PauseButton()
         self.live = live_choice()
         self._live_layer = LiveLayer(self._viewer, self.live)
+        self._strokes = NewStrokes(self)
+        self._strokes.failed.connect(show_error)
         self.stop_button = button("&Stop", "Stop now and keep the best model so far.")
         self.predict_button = button("Pre&dict …", "Use the trained model.")
         self.forecast = Forecast(self.session, self._make_probe)
@@ -326,7 +329,9 @@ class TrainWidget(DockedWidget):
         job.failed.connect(self._on_failed)
         job.died.connect(self._on_died)
         self.pause_button.follow(job)
-        self._live_layer.follow(job, [(self.image.layer, self.labels.layer)])
+        layers = self.image.layer, self.labels.layer
+        self._live_layer.follow(job, [layers])
+        self._strokes.follow(job, [self.labels.layer], [stacks_of(*layers)[1]])
         job.ended.connect(self._on_ended)
         self._update_buttons()
         self.session.start(job)

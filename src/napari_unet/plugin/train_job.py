@@ -86,7 +86,8 @@ def train_job(
     else:
         runs.check_free(run)
         sent = TrainingConfig.from_dict(entered).to_dict()
-    more = {"do": "train", "run": str(run), "resume": resume, "more": True}
+    more = {"do": "train", "run": str(run), "resume": resume}
+    more |= {"more": True, "new_labels": True} if resume else {}
     return _job(worker, pairs, pixels.private_folder(run), sent, more, begin)
 
 

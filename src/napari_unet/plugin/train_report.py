@@ -9,6 +9,9 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_unet.events import (
     Event,
+    LabelsRefused,
+    LabelsTaken,
+    LiveFailed,
     Paused,
     StepDone,
     TrainingFinished,
@@ -69,6 +72,8 @@ class TrainReport(QWidget):
                 self.progress.show_share(event.progress, event.remaining, text)
         elif isinstance(event, Paused):
             self.progress.say(f"Paused after step {event.step}.")
+        elif isinstance(event, LabelsTaken | LabelsRefused | LiveFailed):
+            self.status.setText(event.message)
         elif isinstance(event, Validated) and math.isfinite(event.score):
             self.plot.add_score(event.step, event.score, event.iou)
             if event.best:

@@ -14,6 +14,7 @@ from napari_unet.errors import ConfigError, TrainingError
 from napari_unet.events import (
     CheckpointSaved,
     Event,
+    LabelsTaken,
     LivePredicted,
     Paused,
     Resumed,
@@ -27,13 +28,21 @@ from napari_unet.networks.compute import (
     reuse_memory,
 )
 from napari_unet.training.budget import Budget
-from napari_unet.training.dataset import Dataset, step_seed
+from napari_unet.training.dataset import Dataset
 from napari_unet.training.learner import Learner, NotFiniteError
 from napari_unet.training.live import LivePreview
+from napari_unet.training.new_labels import check_same, take_labels
 from napari_unet.training.optimisers import (
     PLATEAU,
 )
-from napari_unet.training.record import describe_run, finished, judged
+from napari_unet.training.patches import step_seed
+from napari_unet.training.record import (
+    describe_data,
+    describe_run,
+    finished,
+    judged,
+    what_is_kept,
+)
 from napari_unet.training.run import Progress, RunFolder, versions
 from napari_unet.training.thumbnail import write_thumbnail
 from napari_unet.training.transfer import describe_transfer
@@ -46,12 +55,17 @@ if TYPE_CHECKING:
     import torch
 
     from napari_unet.config import TrainingConfig
+    from napari_unet.control import NewLabels
     from napari_unet.events import TrainingFinished
     from napari_unet.training.dataset import Pair
 
 VALIDATIONS = 20
 """How often a training is judged, evenly over its budget."""
 
+_NEW = (
+    "The annotations are not those that the run was last trained on: it goes on with "
+    "these."
+)
 _SMOOTHING = 0.5  # weight of the newest score in the running average
 
 
@@ -71,6 +85,8 @@ class Trainer:
         Whether to go on with the run that the folder holds.
     overwrite : bool
         Whether a run in the folder may be replaced.
+    new_labels : bool
+        Whether a run may be resumed with other annotations than it had.
     should_stop : callable
         Asked after every step.
     control : Control, optional
@@ -86,6 +102,7 @@ class Trainer:
         held_out: Sequence[Pair] = (),
         resume: bool = False,
         overwrite: bool = False,
+        new_labels: bool = False,
         should_stop: Callable[[], bool] = lambda: False,
         control: Control | None = None,
     ) -> None:
@@ -96,19 +113,21 @@ class Trainer:
         self.should_stop = should_stop
         self.control = control or Control()
         reuse_memory()
-        self.data = Dataset(pairs, config, held_out)
+        kept = what_is_kept(self.run.config()) if self.run and resume else None
+        self.data = Dataset(pairs, config, held_out, kept=kept)
         self.config = config = self.data.config
         self.network_config = self.data.network
         self.budget = Budget(config, self.data)
         self.progress = Progress()
         self.best: Model | None = None
         self.threshold: float | None = None  # of two classes, the one that suits best
+        self.remark = ""
         self.transfer: dict[str, Any] | None = None
         self._check_judged()
         self.learner = Learner(config, self.network_config)
         self.live = LivePreview(self.learner, self.data, self.pairs, self.control)
         if self.run and resume:
-            self._resume(self.run)
+            self._resume(self.run, new_labels=new_labels)
         else:
             self._start(overwrite=overwrite)
 
@@ -165,9 +184,35 @@ class Trainer:
 
     def _heed(self) -> Iterator[Event]:
         """Do what we were told since the last step."""
+        for new in self.control.new_labels():
+            yield from self._take(new)
         yield from self._look()
         if self.control.paused:
             yield from self._pause()
+
+    def _take(self, new: NewLabels) -> Iterator[Event]:
+        """Take in what was annotated, on record before it is trained on."""
+        step = self.progress.step
+        taken = take_labels(self.data, new, step)
+        if isinstance(taken, LabelsTaken):
+            if not (taken.pixels or taken.held_out):
+                return  # it was so already
+            if taken.held_out:
+                self._judge_again()
+            if self.run:
+                self.run.note_data(describe_data(self.data, self.pairs), step)
+        yield taken
+        if isinstance(taken, LabelsTaken) and self.run and step:
+            yield self._checkpoint(self.run)
+
+    def _judge_again(self) -> None:
+        """Score the best model anew, so that what comes is compared by one measure."""
+        if self.best is None or self.progress.best is None or not self.data.held_out:
+            return
+        _, scores = score_held_out(
+            self.best.network, self.network_config, self.config, self.data
+        )
+        self.progress.best = self.progress.smoothed = scores.score
 
     def _look(self) -> Iterator[Event]:
         yield from self.live.events(self.progress.step, self._model)
@@ -293,15 +338,15 @@ class Trainer:
             record = describe_run(self.data, self.network_config, self.pairs)
             self.run.create({**record, "init": self.transfer}, overwrite=overwrite)
 
-    def _resume(self, run: RunFolder) -> None:
+    def _resume(self, run: RunFolder, *, new_labels: bool) -> None:
+        changed = check_same(self.data, run, new_labels=new_labels)
         recorded = run.config()
-        if recorded["data"]["sha256"] != self.data.digest:
-            raise TrainingError(
-                f"{run.path} was trained on other pixels than these: give the same "
-                "images and labels, or start a new run."
-            )
         run.reopen(self.config.to_dict())
         last = run.load_last()
+        if changed:
+            step = last[0].step if last else 0
+            run.note_data(describe_data(self.data, self.pairs), step)
+            self.remark = _NEW
         if last is None:
             self.transfer = self.learner.take_weights()
             run.rewind_log(0)
@@ -315,6 +360,8 @@ class Trainer:
         else:  # removed by somebody: the next validation makes a new one
             self.progress.best = None
         run.rewind_log(self.progress.step)
+        if changed:
+            self._judge_again()
 
     def _trust_newer(self, best: Model) -> None:
         """Let a model saved after the last checkpoint count, where time is the budget.
@@ -337,7 +384,7 @@ class Trainer:
             self.data.target.describe(self.data.counts),
             *self.data.describe_split(),
             describe_transfer(self.transfer) if self.transfer else "",
-            self.data.remark,
+            f"{self.data.remark} {self.remark}".strip(),
         )
 
     def _finish(self, reason: str, why: str = "") -> TrainingFinished:

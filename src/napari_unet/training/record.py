@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from napari_unet.data.masks.classes import Classes
+from napari_unet.data.masks.scale import Scale
 from napari_unet.evaluation.regression import RegressionScores
 from napari_unet.events import TrainingFinished, Validated
 from napari_unet.training.augmentation import patch_shape
+from napari_unet.training.dataset import Kept
 from napari_unet.training.run import versions
+from napari_unet.training.split import Split
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from napari_unet.config import NetworkConfig
     from napari_unet.data.stack import Stack
@@ -36,23 +41,43 @@ def describe_run(
         "network": network.to_dict(),
         "classes": None if data.config.regresses else data.target.to_dict(),
         **({"scale": data.target.to_dict()} if data.config.regresses else {}),
-        "data": {
-            "pairs": [
-                {
-                    "image": _describe(image),
-                    "labels": _describe(labels),
-                    "split": split.describe(),
-                    "fingerprints": prints,
-                }
-                for (image, labels), split, prints in zip(
-                    pairs, data.splits, data.prints, strict=True
-                )
-            ],
-            "sha256": data.digest,
-        },
+        "data": describe_data(data, pairs),
         "split": {"training": training, "validation": validation},
         "versions": versions(),
     }
+
+
+def describe_data(data: Dataset, pairs: Sequence[Pair]) -> dict[str, Any]:
+    """Return what a run folder holds of its images and labels as they are now."""
+    return {
+        "pairs": [
+            {
+                "image": _describe(image),
+                "labels": _describe(labels),
+                "split": split.describe(),
+                "parts": asdict(split),
+                "fingerprints": prints,
+            }
+            for (image, labels), split, prints in zip(
+                pairs, data.splits, data.prints, strict=True
+            )
+        ],
+        "sha256": data.digest,
+        "images_sha256": data.image_digest,
+    }
+
+
+def what_is_kept(recorded: Mapping[str, Any]) -> Kept | None:
+    """Return what `describe_run` has recorded that stays; None of an older version."""
+    parts = [pair.get("parts") for pair in recorded["data"]["pairs"]]
+    if None in parts:
+        return None
+    target: Classes | Scale
+    if recorded["classes"] is None:
+        target = Scale.from_dict(recorded["scale"])
+    else:
+        target = Classes.from_dict(recorded["classes"])
+    return Kept(target, [Split.from_dict(part) for part in parts])
 
 
 def describe_plan(data: Dataset) -> dict[str, Any]:

@@ -107,6 +107,14 @@ class RunFolder:
                 self._config, json.dumps({**config, "options": options}, indent=2)
             )
 
+    def note_data(self, data: dict[str, Any], step: int) -> None:
+        """Note that from a step on the run goes on with other annotations."""
+        config = self.config()
+        before = config["data"]
+        history = [*before.get("history", []), {"step": step, "sha256": data["sha256"]}]
+        config["data"] = {**data, "history": history}
+        write_text(self._config, json.dumps(config, indent=2) + "\n")
+
     def config(self) -> dict[str, Any]:
         """Return what `create` was given.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 FEW = 4
 """With fewer images than this, a block of each is held out instead of whole images;
@@ -48,6 +48,14 @@ class Split:
     def validation_box(self) -> tuple[slice, ...]:
         """What of each section or volume is held out."""
         return _box(self.validation_depth, self.validation_rows)
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Split:
+        """Build it from its fields, of which lists were made."""
+        fields: dict[str, Any] = {
+            name: None if each is None else tuple(each) for name, each in stored.items()
+        }
+        return cls(**fields)
 
     def describe(self) -> tuple[str, str]:
         """Say what trains and what is held out."""
@@ -174,6 +182,38 @@ def split_image(
         return every
     return replace(
         both, training_rows=(0, trained), validation_rows=(height - held_out, height)
+    )
+
+
+def follow(split: Split, annotated: Collection[int]) -> Split:
+    """Return a split after sections were annotated, or erased, since it was made.
+
+    What is held out stays so. A section that is new trains, unless it lies among those
+    that are held out, or the image as a whole is; where only a part of each section is
+    held out, so is that of the new one.
+
+    Parameters
+    ----------
+    split : Split
+    annotated : collection of int
+        All sections, or volumes, that hold an annotated pixel now.
+    """
+    new = sorted(set(annotated) - {*split.training, *split.validation})
+    training, validation = (
+        [number for number in part if number in annotated]
+        for part in (split.training, split.validation)
+    )
+    divided = split.training_box != split.validation_box
+    for number in new:
+        among = split.validation and (
+            split.validation[0] < number < split.validation[-1] or not split.training
+        )
+        if divided or among:
+            validation.append(number)
+        if divided or not among:
+            training.append(number)
+    return replace(
+        split, training=tuple(sorted(training)), validation=tuple(sorted(validation))
     )
 
 

@@ -55,6 +55,7 @@ def train(
     axes: str | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    new_labels: bool = False,
     on_event: Callable[[Event], None] = lambda event: None,
     **options: Any,
 ) -> Model:
@@ -94,6 +95,9 @@ def train(
         `budget`, `steps` and those of the machine may be others.
     overwrite : bool
         Whether a run in `run` may be replaced.
+    new_labels : bool
+        Whether a run may be resumed with other labels than it had, of the same images.
+        Its split and classes stay.
     on_event : callable
         Called with each event of `napari_unet.events` as it happens.
     **options
@@ -138,6 +142,7 @@ def train(
         held_out=_held_out_pairs(validation_image, validation_labels, axes),
         resume=resume,
         overwrite=overwrite,
+        new_labels=new_labels,
     )
     for event in trainer.events():
         on_event(event)
@@ -212,6 +217,7 @@ def train_events(
     held_out: Sequence[Pair] = (),
     resume: bool = False,
     overwrite: bool = False,
+    new_labels: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
     control: Control | None = None,
 ) -> Iterator[Event]:
@@ -232,7 +238,7 @@ def train_events(
     Yields
     ------
     TrainingStarted, StepDone, Validated, CheckpointSaved, Paused, Resumed,
-    TrainingFinished
+    LivePredicted, LiveFailed, LabelsTaken, LabelsRefused, TrainingFinished
     """
     yield from Trainer(
         pairs,
@@ -241,6 +247,7 @@ def train_events(
         held_out=held_out,
         resume=resume,
         overwrite=overwrite,
+        new_labels=new_labels,
         should_stop=should_stop,
         control=control,
     ).events()

@@ -21,7 +21,8 @@ def train(request: Request, control: Control) -> Iterator[Event]:
     """Train on the pixels that a request names; yields the events of the training.
 
     Besides ``"options"`` and ``"run"`` it may say ``"resume"``, with ``"more"`` to take
-    the time given on top once that of the run is used up; or ``"continue_from"``, an
+    the time given on top once that of the run is used up, and ``"new_labels"`` to go on
+    with labels that were changed; or ``"continue_from"``, an
     earlier run to start from with its options. Of several images there are ``"pairs"``,
     each described as the only one is.
     """
@@ -37,7 +38,12 @@ def train(request: Request, control: Control) -> Iterator[Event]:
         more = request.get("more", False)
         config = training_config(given, run if resume else None, more=more)
     yield from train_events(
-        pairs_of(request), config, run=run, control=control, resume=resume
+        pairs_of(request),
+        config,
+        run=run,
+        control=control,
+        resume=resume,
+        new_labels=request.get("new_labels", False),
     )
 
 

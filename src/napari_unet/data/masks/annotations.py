@@ -103,11 +103,9 @@ def read_annotations(
             names={**listed, **(names or {})},
         )
         return Annotations(plain, classes, counts)
-    if zero_is_unlabelled:
-        ignored |= {0}
     width = border_width if objects == "border" else 0
-    roles = partial(with_border, width=width)
-    plain = [_from_objects(each, ignored, roles, np.uint8(IGNORE)) for each in plain]
+    ignored |= {0} if zero_is_unlabelled else set()
+    plain = [_roles(each, ignored, width) for each in plain]
     classes, counts = find_classes(*plain, ignore=(IGNORE,), names=ROLES)
     if width and 1 not in counts:
         raise MaskError(
@@ -115,6 +113,32 @@ def read_annotations(
             f"{masks[0].label}. Choose a smaller border_width, or objects foreground."
         )
     return Annotations(plain, classes, counts)
+
+
+def mask_of_objects(
+    labels: Stack,
+    *,
+    ignore: Collection[int] = (),
+    zero_is_unlabelled: bool = False,
+    objects: str = "foreground",
+    border_width: int = 2,
+) -> Stack:
+    """Return what numbered objects become; see `read_annotations`.
+
+    Raises
+    ------
+    MaskError
+        If these are no numbers, or a ``classes.yaml`` cannot be used.
+    """
+    _, also_ignored = read_class_files([labels])
+    ignored = {*ignore, *also_ignored} | ({0} if zero_is_unlabelled else set())
+    width = border_width if objects == "border" else 0
+    return _roles(as_mask(labels), ignored, width)
+
+
+def _roles(labels: Stack, ignored: Collection[int], width: int) -> Stack:
+    roles = partial(with_border, width=width)
+    return _from_objects(labels, ignored, roles, np.uint8(IGNORE))
 
 
 def remark_on_objects(masks: Sequence[Stack], classes: Classes) -> str:
