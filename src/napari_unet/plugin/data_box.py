@@ -93,6 +93,10 @@ class DataBox(QGroupBox):
         first = stacks_of(self.image.layer, self.labels.layer)
         return [first, *self.pairs.stacks()]
 
+    def layers(self) -> list[tuple[Any, Any]]:
+        """Return the layers of `stacks`, None for files."""
+        return [(self.image.layer, self.labels.layer), *self.pairs.layers()]
+
     def values(self) -> dict[str, Any]:
         """Return the options that are entered here, by name."""
         return {

@@ -125,9 +125,21 @@ class PairList(QWidget):
         UNetError
             If files cannot be read, or do not belong to each other.
         """
+        return [each.stacks() for each in self._besides()]
+
+    def layers(self) -> list[tuple[Any, Any]]:
+        """Return the layers of the same pairs, None for files."""
+        return [
+            (each.image(), each.labels())
+            if isinstance(each, LayerPair)
+            else (None, None)
+            for each in self._besides()
+        ]
+
+    def _besides(self) -> list[LayerPair | FilePair]:
         image, labels = self._chosen()
         chosen = LayerPair.of(image, labels) if image and labels else None
-        return [each.stacks() for each in self._pairs if each != chosen]
+        return [each for each in self._pairs if each != chosen]
 
     def text(self) -> str:
         """Return what is listed, a line for each pair."""

@@ -329,9 +329,10 @@ class TrainWidget(DockedWidget):
         job.failed.connect(self._on_failed)
         job.died.connect(self._on_died)
         self.pause_button.follow(job)
-        layers = self.image.layer, self.labels.layer
-        self._live_layer.follow(job, [layers])
-        self._strokes.follow(job, [self.labels.layer], [stacks_of(*layers)[1]])
+        layers = self.data.layers()
+        self._live_layer.follow(job, layers)
+        masks = [mask for _, mask in self.data.stacks()]
+        self._strokes.follow(job, [labels for _, labels in layers], masks)
         job.ended.connect(self._on_ended)
         self._update_buttons()
         self.session.start(job)
