@@ -85,10 +85,7 @@ class LivePreview(QObject):
             self._session.side.ready_changed.disconnect(self._on_ready)
         self._timer.stop()
         self._forget()
-        layer = self._present()
-        self._layer = None
-        if layer is not None:
-            self._viewer.layers.remove(layer)
+        self._remove()
 
     def ask(self, _: Any = None) -> None:
         """Find objects anew, soon."""
@@ -131,8 +128,8 @@ class LivePreview(QObject):
         self._job = None
         pixels = in_order(np.load(event.path), order.target.axes)
         self._show(pixels, order.target.place)
-        where = "middle of the view" if order.cut else "section"
-        self.said.emit(f"{event.count} objects in this {where}.")
+        where = "the middle of the view" if order.cut else "this section"
+        self.said.emit(f"{event.count} objects in {where}.")
 
     def _on_failed(self, job: PixelJob, message: str) -> None:
         if job is self._job:
@@ -140,14 +137,18 @@ class LivePreview(QObject):
             self._hide(message)
 
     def _hide(self, why: str) -> None:
-        if (layer := self._present()) is not None:
-            layer.visible = False
+        self._remove()
         self.said.emit(why)
+
+    def _remove(self) -> None:
+        layer, self._layer = self._present(), None
+        if layer is not None:
+            self._viewer.layers.remove(layer)
 
     def _show(self, pixels: Any, place: dict[str, Any]) -> None:
         layer = self._present()
         if layer is not None and layer.ndim != pixels.ndim:
-            self._viewer.layers.remove(layer)
+            self._remove()
             layer = None
         if layer is None:
             active = self._viewer.layers.selection.active
@@ -169,7 +170,6 @@ class LivePreview(QObject):
                 setattr(layer, name, value)
         layer.data = pixels
         layer.name = self._name
-        layer.visible = True
 
     def _present(self) -> Labels | None:
         layer = self._layer() if self._layer is not None else None
