@@ -31,6 +31,7 @@ _BETWEEN = ("membrane", "membranes", "border", "boundary")
 _FILLED = 0.6  # share of a class from which on it is taken for cells side by side
 _MANY = 12  # values from which on labels are taken for numbers of objects
 _SAMPLED = 256  # rows and columns that are looked at
+_MAPPED = 64  # of a mapped file, where each row is read from the disk, and may be large
 
 
 @dataclass(frozen=True)
@@ -284,5 +285,6 @@ def _sample(layer: Layer) -> Any:
     if not isinstance(pixels, np.ndarray):
         return np.zeros((0,), layer.dtype)
     middle = tuple(length // 2 for length in pixels.shape[:-2])
-    steps = (max(1, length // _SAMPLED) for length in pixels.shape[-2:])
+    count = _MAPPED if isinstance(pixels, np.memmap) else _SAMPLED
+    steps = (max(1, length // count) for length in pixels.shape[-2:])
     return pixels[(*middle, *(slice(None, None, step) for step in steps))]
