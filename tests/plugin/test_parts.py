@@ -359,7 +359,7 @@ def test_the_newest_model_is_chosen(
 
 
 def test_options_are_not_forgotten_by_the_widgets() -> None:
-    from napari_unet.plugin.train import _SHOWN_ELSEWHERE
+    from napari_unet.plugin.train_options import _SHOWN_ELSEWHERE
 
     assert {each.name for each in dataclasses.fields(TrainingConfig)} > _SHOWN_ELSEWHERE
 

@@ -10,34 +10,22 @@ from typing import TYPE_CHECKING, Any
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtWidgets import QGridLayout, QGroupBox, QVBoxLayout, QWidget
 
-from napari_unet.config import TrainingConfig, options, seconds
-from napari_unet.errors import ConfigError, UNetError
+from napari_unet.errors import UNetError
 from napari_unet.events import Event, PatchesDrawn, TrainingFinished
 from napari_unet.model import find_model, read_info
 from napari_unet.plugin import runs
 from napari_unet.plugin.data_box import DataBox
 from napari_unet.plugin.examples import WHERE_PATCHES, ExamplesButton
-from napari_unet.plugin.fields import (
-    BudgetField,
-    FolderField,
-    button,
-    choice,
-    folded,
-    form_in,
-    row_of,
-)
+from napari_unet.plugin.fields import FolderField, button, folded, form_in, row_of
 from napari_unet.plugin.forecast import Forecast
-from napari_unet.plugin.forms import OptionsForm
 from napari_unet.plugin.live import PauseButton
 from napari_unet.plugin.live_layer import LiveLayer, live_choice
-from napari_unet.plugin.models import ModelChoice, told_by
 from napari_unet.plugin.new_strokes import NewStrokes
 from napari_unet.plugin.pairs import FilePair
 from napari_unet.plugin.preview import PatchPlace
 from napari_unet.plugin.recipes import TrainRecipe
 from napari_unet.plugin.replay import ReplayButton
 from napari_unet.plugin.session import DockedWidget
-from napari_unet.plugin.settings import Follower, preferences
 from napari_unet.plugin.sources import LayerRef
 from napari_unet.plugin.train_job import (
     preview_job,
@@ -45,18 +33,10 @@ from napari_unet.plugin.train_job import (
     stacks_of,
     train_job,
 )
+from napari_unet.plugin.train_options import TrainOptions
 from napari_unet.plugin.train_report import TrainReport
-from napari_unet.presets import (
-    AUGMENTATIONS,
-    PRESETS,
-    RATES,
-    TITLES,
-    usual_sizes,
-)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import napari
     from napari.layers import Image, Labels
 
@@ -66,8 +46,6 @@ _OTHERS = (
     "This trains on the chosen image alone; the list And holds {} more, which the same "
     "command takes as folders, or the function as lists."
 )
-_SHOWN_ELSEWHERE = {"budget", "zero_is_unlabelled", "class_names"}
-_USUAL = {o.name: o.usual for o in options(TrainingConfig) if o.usual is not None}
 
 
 class TrainWidget(DockedWidget):
@@ -93,33 +71,18 @@ class TrainWidget(DockedWidget):
         layout.addStretch(1)
         self.layout().addWidget(self._always_seen())
         self._connect()
-        self._on_options()
         self._suggest_run()
         self._update_buttons()
 
     # -- what is seen --------------------------------------------------------------
 
     def _make_fields(self) -> None:
-        self.init = ModelChoice("nothing: start afresh", self.session)
-        self.preset = choice(
-            {t: name for name, t in TITLES.items()} | {"Own": None}, ""
-        )
-        self.advanced = OptionsForm(
-            (o for o in options(TrainingConfig) if o.name not in _SHOWN_ELSEWHERE),
-            elsewhere=("preset", "init", *DataBox.SHOWN),
-            made={"init": self.init, "preset": self.preset},
-        )
+        self.options = TrainOptions(self.session)
+        self.init, self.preset = self.options.init, self.options.preset
+        self.advanced, self.budget = self.options.advanced, self.options.budget
         self.data = DataBox(self._viewer, self.advanced)
         self.image, self.labels = self.data.image, self.data.labels
         self.classes, self.zero = self.data.classes, self.data.zero
-        Follower(self.advanced)
-        self.budget = BudgetField()
-        minutes = preferences().get("training", "minutes")
-        same = [
-            name for name in ("quick", "good") if _minutes(PRESETS[name]) == minutes
-        ]
-        self.advanced.enter({"preset": same[0] if same else None})
-        self.budget.setValue(minutes)
         self.run = FolderField("Folder for this run: its model, log and checkpoints.")
         self.run.line.setPlaceholderText("a new folder")
         self.preview_button = ExamplesButton(self._viewer)
@@ -178,9 +141,6 @@ class TrainWidget(DockedWidget):
         ):
             changed.connect(self.forecast.refresh)
         self.image.chosen.connect(self._suggest_run)
-        self.advanced.changed.connect(self._on_options)
-        self.preset.currentIndexChanged.connect(self._on_preset)
-        self.init.box.activated.connect(self._on_continue)
         self.init.changed.connect(self._update_buttons)
         self.run.changed.connect(self._on_folder)
         self.session.model_trained.connect(self._on_model)
@@ -255,53 +215,17 @@ class TrainWidget(DockedWidget):
 
     # -- what the user does --------------------------------------------------------
 
-    def _on_options(self) -> None:
-        entered = self.advanced.values()
-        self.budget.setEnabled(not (entered["steps"] or entered["epochs"]))
-        self.advanced.suggest(
-            {
-                **_USUAL,
-                **usual_sizes(entered["network"]),
-                **RATES[entered["optimizer"]],
-                **AUGMENTATIONS[entered["augment"]],
-            }
-        )
-
-    def _on_preset(self) -> None:
-        """Enter what the preset says, and the default of what it leaves open."""
-        asked = set().union(*PRESETS.values())
-        usual = {o.name: o.default for o in options(TrainingConfig) if o.name in asked}
-        says = PRESETS.get(self.preset.currentData(), {})
-        self.advanced.enter({**usual, **says})
-        if "budget" in says:
-            self.budget.setValue(_minutes(says))
-
-    def _on_continue(self) -> None:
-        """Enter what the network of an earlier run is like, and what it was told."""
-        path = self.init.path()
-        if path is not None and (told := told_by(path)):
-            self.advanced.enter(told)
-
     def _on_folder(self) -> None:
         if not self.run.line.text().strip():  # a new folder, when it is needed
             self.run.edited = self._kept = False
         stored = self._stored()
         if stored is not None and self._job is None and self.run.path() != self._run:
             self._run = self.run.path()
-            self._show_options(stored)
+            self.options.enter_stored(stored)
+            if "zero_is_unlabelled" in stored:
+                zero = self.zero.findData(stored["zero_is_unlabelled"])
+                self.zero.setCurrentIndex(zero)
         self._update_buttons()
-
-    def _show_options(self, stored: dict[str, Any]) -> None:
-        """Enter the options of a run that was chosen, to be resumed with them."""
-        try:
-            TrainingConfig.from_dict(stored)
-        except (ConfigError, TypeError):
-            return  # of another version, or damaged: the worker will say what is wrong
-        self.advanced.enter(stored)
-        if "zero_is_unlabelled" in stored:
-            self.zero.setCurrentIndex(self.zero.findData(stored["zero_is_unlabelled"]))
-        if "budget" in stored:
-            self.budget.setValue(_minutes(stored))
 
     def _stored(self) -> dict[str, Any] | None:
         """Return the options of the run in the folder that is named, if there is one.
@@ -371,11 +295,7 @@ class TrainWidget(DockedWidget):
         return probe_job(self.session.worker, self.data.stacks(), self._entered())
 
     def _entered(self) -> dict[str, Any]:
-        return {
-            **self.advanced.values(),
-            "budget": self.budget.budget(),
-            **self.data.values(),
-        }
+        return {**self.options.values(), **self.data.values()}
 
     def _on_preview(self) -> None:
         if self.preview_button.remove_shown():
@@ -478,7 +398,3 @@ class TrainWidget(DockedWidget):
         self.preview_button.setEnabled(not running)
         self.stop_button.setEnabled(running)
         self.predict_button.setEnabled(not running and self.session.model is not None)
-
-
-def _minutes(options: Mapping[str, Any]) -> float:
-    return seconds(options["budget"]) / 60
