@@ -56,9 +56,12 @@ CHANGES: list[Disturb] = [
 
 
 @pytest.fixture
-def viewer(make_napari_viewer: Callable[..., Viewer]) -> Iterator[Viewer]:
+def viewer(
+    make_napari_viewer: Callable[..., Viewer], request: pytest.FixtureRequest
+) -> Iterator[Viewer]:
+    """A viewer; drawn only for who looks, as napari may crash when layers go."""
     notification_manager.records.clear()
-    viewer = make_napari_viewer(show=True)
+    viewer = make_napari_viewer(show="look" in request.node.name)
     yield viewer
     session_of(viewer).close()
 
