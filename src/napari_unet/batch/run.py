@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari_unet.batch.inputs import list_items, output_stem
 from napari_unet.batch.manifest import (
@@ -67,6 +68,10 @@ class Order:
         Whether images that have failed are tried again.
     overwrite : bool
         Whether files in a folder that no batch has written may be replaced.
+    scheduler : str or None
+        The address of a Dask scheduler, or its scheduler file: work is done there.
+    workers : int or None
+        How many processes to start here for it instead.
     """
 
     model: Path
@@ -81,6 +86,8 @@ class Order:
     axes: str | None = None
     retry_failed: bool = False
     overwrite: bool = False
+    scheduler: str | None = None
+    workers: int | None = None
 
     def results(self) -> list[str]:
         """Return the names of the results, as the model can give them.
@@ -140,10 +147,11 @@ def run_batch(
     try:
         purposes = find_purposes(order, items)
         todo = list_waiting(order, items, purposes, manifest)
-        yield _started(items, todo, manifest)
-        for event in _predict(order, todo, manifest, should_stop):
-            _note(manifest, event, purposes)
-            yield event
+        with _cluster(order if todo else None) as client:
+            yield _started(items, todo, manifest, client)
+            for event in _predict(order, todo, manifest, client, should_stop):
+                _note(manifest, event, purposes)
+                yield event
         yield _finished(order, items, purposes, manifest)
     finally:
         manifest.close()
@@ -218,36 +226,90 @@ def _digest(truth: Path | None) -> str | None:
         return str(error)
 
 
+@contextlib.contextmanager
+def _cluster(order: Order | None) -> Iterator[Any]:
+    """Connect to the Dask cluster that is to do the work; None where there is none."""
+    if order is None or (order.scheduler is None and order.workers is None):
+        yield None
+        return
+    from napari_unet.batch.cluster import connect
+
+    with connect(order.scheduler, order.workers) as client:
+        yield client
+
+
 def _predict(
     order: Order,
     items: list[Item],
     manifest: Manifest,
+    client: Any,
     should_stop: Callable[[], bool],
 ) -> Iterator[Event]:
-    """Predict in a process of its own, as earlier runs of the batch did."""
+    """Predict with the same precision and tiles as earlier runs of the batch did."""
     if not items:
         return
     options = order.config.to_dict()
-    if "memory" not in manifest.settled:  # tiles are the same in every run, so
-        manifest.settle(memory=options["memory"] or str(int(SHARE * free_memory())))
-    options["memory"] = options["memory"] or manifest.settled["memory"]
-    if options["precision"] == "auto":
-        options["precision"] = manifest.settled.get("precision", "auto")
-    request = {
-        "do": "batch",
-        "model": str(order.model),
-        "out": str(order.out),
-        "options": options,
-        "files": order.files.to_dict(),
-        "results": order.results(),
-        "table": order.table,
-        "axes": order.axes,
-    }
-    for event in Survivor(request, should_stop).predict(items):
-        if isinstance(event, ItemBegun) and "precision" not in manifest.settled:
-            manifest.settle(precision=event.precision)
+    known = read(find_model(order.model)).digest
+    memory, precision = f"memory of {known}", f"precision of {known}"
+    if options["memory"] is None:
+        if memory not in manifest.settled:
+            manifest.settle(**{memory: str(_memory(client))})
+        options["memory"] = manifest.settled[memory]
+    open_question = options["precision"] == "auto"
+    if open_question:
+        options["precision"] = manifest.settled.get(precision, "auto")
+    for event in _at_work(order, options, items, client, should_stop):
+        if open_question and isinstance(event, ItemBegun):
+            open_question = False
             options["precision"] = event.precision
+            manifest.settle(**{precision: event.precision})
         yield event
+
+
+def _at_work(
+    order: Order,
+    options: dict[str, Any],
+    items: list[Item],
+    client: Any,
+    should_stop: Callable[[], bool],
+) -> Iterator[Event]:
+    """Predict on a cluster, or in a process of its own."""
+    if client is None:
+        request = {
+            "do": "batch",
+            "model": str(order.model),
+            "out": str(order.out),
+            "options": options,
+            "files": order.files.to_dict(),
+            "results": order.results(),
+            "table": order.table,
+            "axes": order.axes,
+        }
+        yield from Survivor(request, should_stop).predict(items)
+        return
+    from napari_unet.batch.cluster import predict_on_cluster
+    from napari_unet.batch.item import Task
+    from napari_unet.model import Model
+
+    task = Task(
+        Model.load(order.model),
+        PredictionConfig.from_dict(options),
+        order.files,
+        order.results(),
+        order.out,
+        order.table,
+        order.axes,
+    )
+    yield from predict_on_cluster(task, order.model, items, client, should_stop)
+
+
+def _memory(client: Any) -> int:
+    """Return the bytes that tiles may take where they are computed."""
+    if client is None:
+        return int(SHARE * free_memory())
+    from napari_unet.batch.cluster import memory_of_worker
+
+    return int(SHARE * memory_of_worker(client))
 
 
 def _note(manifest: Manifest, event: Event, purposes: dict[str, str]) -> None:
@@ -263,12 +325,12 @@ def _note(manifest: Manifest, event: Event, purposes: dict[str, str]) -> None:
 
 
 def _started(
-    items: Sequence[Item], todo: Sequence[Item], manifest: Manifest
+    items: Sequence[Item], todo: Sequence[Item], manifest: Manifest, client: Any
 ) -> BatchStarted:
     waiting = {item.name for item in todo}
     settled = [item for item in items if item.name not in waiting]
     failed = sum(manifest.records[item.name].state == "failed" for item in settled)
-    remarks = []
+    remarks = [f"Dask dashboard: {client.dashboard_link}"] if client else []
     if failed:
         remarks.append(
             f"{failed} failed in an earlier run and did not change since: "

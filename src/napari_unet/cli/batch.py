@@ -60,6 +60,17 @@ def add_batch(commands: Any) -> None:
         default="csv",
         help="how measurements are written (default: csv)",
     )
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="compute on a Dask cluster: tcp://HOST:PORT, or its scheduler file",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="compute on a Dask cluster of N processes that is started here",
+    )
     parser.add_argument("--axes", help="axes of the images, such as ZYX or TZCYX")
     flags.add_overwrite(parser, "replace files that no batch has written")
     flags.add_output_flags(parser)
@@ -105,6 +116,8 @@ def _order(given: argparse.Namespace) -> Order:
         given.axes,
         given.retry_failed,
         given.overwrite,
+        given.scheduler,
+        given.workers,
     )
 
 

@@ -50,6 +50,7 @@ def predict_blocks(
     region: Region | None = None,
     probabilities: bool = False,
     skip: Callable[[Place], bool] = keep,
+    frames: slice = slice(None),
 ) -> Iterator[Block | int]:
     """Predict tile after tile; memory grows neither with their number nor the image.
 
@@ -71,6 +72,9 @@ def predict_blocks(
         Whether blocks are to have them.
     skip : callable
         Called with the place of a block; when true, the block is not computed.
+    frames : slice
+        Which of the sections or volumes; as many from the start of the region, times
+        the tiles of each, must be a multiple of the batch for equal last digits.
 
     Yields
     ------
@@ -85,9 +89,9 @@ def predict_blocks(
     OutOfMemoryError
         If not even the smallest tile fits.
     """
-    frames = list_frames(stack, predictor.config, region or find_region(stack))
+    found = list_frames(stack, predictor.config, region or find_region(stack))[frames]
     run = _Run(predictor, stack, normalise, plan.bounds, probabilities, skip)
-    return run.predict(frames, plan)
+    return run.predict(found, plan)
 
 
 @dataclass(frozen=True)

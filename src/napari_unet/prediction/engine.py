@@ -93,6 +93,7 @@ class Prediction:
         *,
         probabilities: bool = False,
         skip: Callable[[Place], bool] = keep,
+        frames: slice = slice(None),
     ) -> Iterator[Block | int]:
         """Predict block by block: see `predict_blocks`."""
         stack, region = self.seen
@@ -104,6 +105,7 @@ class Prediction:
             region=region,
             probabilities=probabilities,
             skip=keep if self.rescaling else skip,
+            frames=frames,
         )
         return self.rescaling.back(blocks, skip) if self.rescaling else blocks
 
@@ -136,11 +138,8 @@ class Prediction:
         ------
         PredictionStarted, TilesDone, PredictionFinished
         """
-        stack, region = self.seen
-        frames = len(list_frames(stack, self.model.config, region))
-        total = frames * len(self.plan.tiles)
-        yield self._started(total, frames)
-        done = 0
+        total, done = self.frames * len(self.plan.tiles), 0
+        yield self.started()
         for result in self.blocks(probabilities=probabilities, skip=skip):
             if not isinstance(result, int):
                 put(result)
@@ -151,7 +150,14 @@ class Prediction:
                 return
         yield PredictionFinished()
 
-    def _started(self, total: int, frames: int) -> PredictionStarted:
+    @property
+    def frames(self) -> int:
+        """How many sections, or volumes, the network sees."""
+        stack, region = self.seen
+        return len(list_frames(stack, self.model.config, region))
+
+    def started(self) -> PredictionStarted:
+        """Return the event that says what is computed, and how."""
         remark = FAR if self.predictor.geometry.exact else INEXACT
         blended = self.plan.blended and len(self.plan.tiles) > 1
         engine = filter(None, [self.predictor.remark])
@@ -159,7 +165,7 @@ class Prediction:
         for each in remarks:
             _LOG.warning("%s: %s", self.model.name or self.model.config.name, each)
         return PredictionStarted(
-            total,
+            self.frames * len(self.plan.tiles),
             math.prod(self.region.shape[:-2]),
             list(self.plan.window),
             self.predictor.device.type,

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 def batch(request: Request, stop: Stop) -> Iterator[Event]:
     """Predict images, each into its own files."""
-    from napari_unet.batch.pipeline import Task, predict_items
+    from napari_unet.batch.item import Task
+    from napari_unet.batch.pipeline import predict_items
     from napari_unet.model import Model
 
     task = Task(

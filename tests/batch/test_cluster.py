@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from napari_unet.batch import cluster as cluster_module
+from napari_unet.batch.cluster import connect, cut
+from napari_unet.batch.run import Order, run_batch
+from napari_unet.batch.share import key_of, pack, unpack
+from napari_unet.config import NetworkConfig, OutputConfig, PredictionConfig
+from napari_unet.data import as_stack, write_stack
+from napari_unet.errors import UNetError
+from napari_unet.events import BatchFinished, BatchStarted, ItemDone, ItemFailed
+from napari_unet.prediction.block import Block
+from napari_unet.prediction.engine import prepare
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# A worker that is lost warns of it in many ways.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+FP32 = PredictionConfig(precision="fp32", memory="2GB", tile=512)
+
+
+@pytest.fixture
+def images(images: Path) -> Path:
+    """The images of a batch, and one of which each section is cut into tiles."""
+    shape = (3, 560, 610)
+    pixels = np.random.default_rng(0).integers(0, 255, shape, np.uint8)
+    path = images / "large.tif"
+    write_stack(path, pixels, shape=shape, axes="ZYX", dtype=pixels.dtype)
+    return images
+
+
+@pytest.fixture(scope="module")
+def scheduler() -> Iterator[Any]:
+    """A cluster of two processes that talk over TCP."""
+    with connect(workers=2) as client:
+        yield client
+
+
+def _bytes(folder: Path) -> dict[str, bytes]:
+    found = [*folder.rglob("*.tif"), *folder.rglob("*.prediction.zarr/**/c/**/*")]
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in found
+        if path.is_file()
+    }
+
+
+def _run(order: Order) -> BatchFinished:
+    *_, last = run_batch(order)
+    assert isinstance(last, BatchFinished)
+    return last
+
+
+@pytest.mark.parametrize("kind", ["tiff", "ome-zarr"])
+def test_a_cluster_writes_the_same_bytes_as_one_machine(
+    model: Path,
+    images: Path,
+    tmp_path: Path,
+    scheduler: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    monkeypatch.setattr(cluster_module, "SHARE", 1)  # as many shares as can be
+    files = OutputConfig(format=kind)
+    how: dict[str, Any] = {"probabilities": True, "objects": True}
+    address = scheduler.scheduler.address
+    there = Order(
+        model, [images], tmp_path / "there", FP32, files, **how, scheduler=address
+    )
+    assert (_run(there).done, _run(there).failed) == (5, 1)
+    here = Order(model, [images], tmp_path / "here", FP32, files, **how)
+    assert _run(here).done == 5
+    expected = _bytes(tmp_path / "here")
+    assert len(expected) >= 12
+    assert _bytes(tmp_path / "there") == expected
+
+
+def test_the_dashboard_is_named(
+    model: Path, images: Path, tmp_path: Path, scheduler: Any
+) -> None:
+    address = scheduler.scheduler.address
+    order = Order(
+        model, [images / "one.tif"], tmp_path / "out", FP32, scheduler=address
+    )
+    started = next(iter(run_batch(order)))
+    assert isinstance(started, BatchStarted)
+    assert "http" in started.remarks[0]
+
+
+def test_a_worker_that_dies_costs_its_shares_only(
+    model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_module, "SHARE", 1)
+    with connect(workers=2) as client:
+        order = Order(
+            model,
+            [images],
+            tmp_path / "out",
+            FP32,
+            scheduler=client.scheduler.address,
+        )
+        killed = False
+        for event in run_batch(order):
+            if isinstance(event, ItemDone) and not killed:
+                pids = client.run(os.getpid)
+                os.kill(next(iter(pids.values())), signal.SIGKILL)
+                killed = True
+    assert isinstance(event, BatchFinished)
+    assert (event.done, event.failed) == (5, 1)
+    assert _run(Order(model, [images], tmp_path / "whole", FP32)).done == 5
+    assert _bytes(tmp_path / "out") == _bytes(tmp_path / "whole")
+
+
+def test_a_lost_scheduler_is_said_and_the_batch_goes_on(
+    model: Path, images: Path, tmp_path: Path
+) -> None:
+    with connect(workers=1) as client:
+        order = Order(
+            model,
+            [images],
+            tmp_path / "out",
+            FP32,
+            scheduler=client.scheduler.address,
+        )
+        events = run_batch(order)
+        for event in events:
+            if isinstance(event, ItemDone):
+                break
+        client.cluster.close()
+        with pytest.raises(UNetError, match="scheduler is lost"):
+            list(events)
+    last = _run(Order(model, [images], tmp_path / "out", FP32))
+    assert (last.done, last.failed) == (5, 1)
+
+
+def test_what_fails_on_a_worker_fails_alone(
+    model: Path, images: Path, tmp_path: Path, scheduler: Any
+) -> None:
+    order = Order(
+        model,
+        [images / "day 2"],
+        tmp_path / "out",
+        FP32,
+        scheduler=scheduler.scheduler.address,
+    )
+    failed = [each for each in run_batch(order) if isinstance(each, ItemFailed)]
+    assert [each.name for each in failed] == ["broken.tif"]
+    assert "broken.tif" in failed[0].reason
+
+
+def test_no_answer_is_an_error() -> None:
+    with (
+        pytest.raises(UNetError, match="does not answer"),
+        connect("nowhere/scheduler.json"),
+    ):
+        pass
+
+
+def _shares(shape: tuple[int, ...], **options: Any) -> tuple[Any, list[Any]]:
+    import torch
+
+    from napari_unet import Model
+    from napari_unet.data import Classes
+    from napari_unet.networks import build_network
+
+    torch.manual_seed(0)
+    network = NetworkConfig(depth=1, width=4)
+    model = Model(build_network(network), network, Classes((0, 255)))
+    stack = as_stack(np.random.default_rng(0).random(shape, np.float32))
+    work = prepare(model, stack, PredictionConfig(precision="fp32", **options))
+    return work, list(cut(work, lambda place: False))
+
+
+def test_shares_cover_each_block_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster_module, "SHARE", 2**18)
+    work, shares = _shares((3, 560, 610), tile=512)
+    places: list[Any] = []
+    for share in shares:
+        assert share.places is not None
+        places += share.places
+    expected = [key_of(b.place) for b in work.blocks() if not isinstance(b, int)]
+    assert sorted(places) == sorted(expected)
+    assert len(work.plan.tiles) == 4
+    assert len(shares) == 6
+
+
+def test_small_sections_go_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster_module, "SHARE", 4 * 32 * 32)
+    _, shares = _shares((10, 20, 20), tile=32)
+    # Batches hold 256 windows, and sections are not cut out of one.
+    assert [share.frames for share in shares] == [(0, 10)]
+
+
+def test_blocks_survive_their_way() -> None:
+    labels = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    shares = np.random.default_rng(0).random((2, 2, 3), np.float32)
+    block = Block((1, slice(0, 2), slice(3, 6)), labels, shares, {"entropy": shares[0]})
+    back = unpack(pack(block))
+    assert back.place == block.place
+    assert np.array_equal(back.labels, labels)
+    assert back.probabilities is not None
+    assert np.array_equal(back.probabilities, shares)
+    assert np.array_equal(back.maps["entropy"], shares[0])
