@@ -88,7 +88,7 @@ EXAMPLES = [
         *("unet", 7, [64, 64], 2, 100, 0.25, 25.0, 10**9),
         *("cpu", "section 1", "section 0"),
     ),
-    BatchStarted(3, 2, 1, 0, ["One is done."]),
+    BatchStarted(3, 2, 1, 0, ["One is done."], ["a.tif", "b.tif"]),
     ItemBegun("a.tif", 100, "cpu", "fp32", []),
     ItemDone("a.tif", {"axes": "YX"}, {"labels": "a.labels.tif"}, {"seconds": 0.5}),
     ItemFailed("b.tif", "It is damaged.", None),

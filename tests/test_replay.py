@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import napari_unet as nu
+from napari_unet.batch import run
 from napari_unet.cli import build_parser, flags
-from napari_unet.config import PredictionConfig, TrainingConfig
+from napari_unet.cli.batch import _order
+from napari_unet.config import OutputConfig, PredictionConfig, TrainingConfig
 from napari_unet.presets import PRESETS
-from napari_unet.replay import Prediction, Told, Training, minimal, quoted
+from napari_unet.replay import Batch, Prediction, Told, Training, minimal, quoted
 
 if TYPE_CHECKING:
     from napari_unet.config import Config
@@ -187,3 +190,32 @@ def test_a_windows_shell_does_so_too() -> None:
     words = ["napari-unet", r"C:\my data\ä.tif", r"C:\plain\b.tif", 'a"b']
     line = quoted(words, windows=True)
     assert line == r'napari-unet "C:\my data\ä.tif" C:\plain\b.tif a\"b'
+
+
+def test_a_batch_is_said_as_the_same_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = Batch(
+        "/runs/a",
+        ["/data/my images", "/data/*.tif"],
+        "/out",
+        options(PredictionConfig, tile=64, memory="2GB"),
+        options(OutputConfig, format="ome-zarr"),
+        ["objects"],
+        {"truth": "/data/truth", "table": "parquet", "overwrite": True},
+    )
+    given = parsed(batch.command())
+    assert (given.model, given.input, given.out) == (
+        Path("/runs/a"),
+        ["/data/my images", "/data/*.tif"],
+        Path("/out"),
+    )
+    assert given.tile == 64
+    orders: list[run.Order] = []
+    monkeypatch.setattr(run, "run_batch", lambda order: orders.append(order) or ())
+    exec(compile(batch.script(), "script.py", "exec"), {})
+    assert orders == [_order(given)]
+    assert orders[0].truth == Path("/data/truth")
+
+
+def test_a_batch_without_wishes_is_short() -> None:
+    batch = Batch("m", ["a"], "o", options(PredictionConfig), options(OutputConfig))
+    assert batch.command() == ["napari-unet", "batch", "m", "a", "--out", "o"]

@@ -508,6 +508,8 @@ class BatchStarted(Event):
         How many are done already, or have failed and are not tried again.
     remarks : list of str
         What the user should know.
+    names : list of str
+        Those that are to be predicted now.
     """
 
     total: int
@@ -515,6 +517,7 @@ class BatchStarted(Event):
     done: int
     failed: int
     remarks: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,12 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.config import EvaluationConfig, PredictionConfig, TrainingConfig
+from napari_unet.config import (
+    EvaluationConfig,
+    OutputConfig,
+    PredictionConfig,
+    TrainingConfig,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -177,6 +182,78 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class Batch:
+    """A prediction of many images.
+
+    Attributes
+    ----------
+    model : str
+        A run folder or model file.
+    inputs : sequence of str
+        Files, folders, patterns or CSV tables.
+    out : str
+        The output folder.
+    options : mapping
+        Those of `PredictionConfig` by name.
+    files : mapping
+        Those of `OutputConfig` by name.
+    wanted : sequence of str
+        What is written besides labels: ``"probabilities"``, ``"objects"``.
+    told : mapping
+        Of ``truth``, ``axes``, ``table``, ``overwrite`` and ``retry_failed`` those that
+        are not usual.
+    """
+
+    model: str
+    inputs: Sequence[str]
+    out: str
+    options: Mapping[str, Any]
+    files: Mapping[str, Any] = field(default_factory=dict)
+    wanted: Sequence[str] = ()
+    told: Mapping[str, Any] = field(default_factory=dict)
+
+    def command(self) -> list[str]:
+        """Return the arguments of the shell line, the program first."""
+        words = [_PROGRAM, "batch", self.model, *self.inputs, "--out", self.out]
+        words += [f"--{each}" for each in self.wanted]
+        words += as_flags(self.told)
+        flags = as_flags(minimal(OutputConfig, self.files))
+        return [*words, *flags, *as_flags(minimal(PredictionConfig, self.options))]
+
+    def script(self) -> str:
+        """Return the script."""
+        told = dict.fromkeys(self.wanted, True) | dict(self.told)
+        given = {name: repr(value) for name, value in told.items()}
+        if "truth" in told:
+            given["truth"] = _call("Path", told["truth"])
+        for name, config, options in (
+            ("config", PredictionConfig, self.options),
+            ("files", OutputConfig, self.files),
+        ):
+            if fewest := minimal(config, options):
+                given[name] = _call(config.__name__, **fewest)
+        arguments = [
+            _call("Path", self.model),
+            repr([*self.inputs]),
+            _call("Path", self.out),
+            *(f"{name}={value}" for name, value in given.items()),
+        ]
+        return "\n".join(
+            [*_BATCH, *_call_lines("order = Order", arguments, {}), *_LOOP]
+        )
+
+
+_BATCH = (
+    "from pathlib import Path",
+    "",
+    "from napari_unet.batch.run import Order, run_batch",
+    "from napari_unet.config import OutputConfig, PredictionConfig",
+    "",
+)
+_LOOP = ("for event in run_batch(order):", "    print(event)", "")
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """A comparison of a prediction with its truth.
 
@@ -235,7 +312,7 @@ def quoted(words: Iterable[str], *, windows: bool | None = None) -> str:
 
 
 def minimal(
-    config: type[TrainingConfig | PredictionConfig | EvaluationConfig],
+    config: type[TrainingConfig | PredictionConfig | EvaluationConfig | OutputConfig],
     options: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the fewest options from which `config` is built again.

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from napari_unet.batch.inputs import Item
-from napari_unet.batch.manifest import NAME, Manifest, Record, purpose_of, read
+from napari_unet.batch.manifest import (
+    NAME,
+    Manifest,
+    Record,
+    purpose_of,
+    read,
+    read_records,
+)
 from napari_unet.errors import UNetError
 
 if TYPE_CHECKING:
@@ -96,3 +103,15 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
 def test_purposes_differ_by_any_value() -> None:
     assert purpose_of(a=1, b="x") == purpose_of(b="x", a=1)
     assert purpose_of(a=1, b="x") != purpose_of(a=1, b="y")
+
+
+def test_others_can_read_it_while_it_is_written(tmp_path: Path) -> None:
+    assert read_records(tmp_path) == {}
+    manifest = Manifest(tmp_path)
+    manifest.settle(precision="fp32")
+    manifest.add(Record("a.tif", "failed", "p", reason="why"))
+    manifest.add(Record("a.tif", "done", "p"))
+    with (tmp_path / NAME).open("ab") as file:
+        file.write(b'{"name": "b.ti')  # its line is on its way
+    assert read_records(tmp_path) == {"a.tif": Record("a.tif", "done", "p")}
+    manifest.close()

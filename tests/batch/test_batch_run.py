@@ -263,6 +263,7 @@ def test_an_image_that_vanishes_fails_alone(
     order = Order(model, [images], tmp_path / "out", FP32)
     for event in run_batch(order):
         if isinstance(event, BatchStarted):
+            assert len(event.names) == event.waiting == 5
             (images / "one.tif").unlink()
         if isinstance(event, ItemFailed) and event.name == "one.tif":
             assert "does not exist" in event.reason

@@ -7,11 +7,11 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from napari_unet.data.write.journal import Journal
+from napari_unet.data.write.journal import Journal, read_line
 from napari_unet.errors import UNetError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from napari_unet.batch.inputs import Item
@@ -107,7 +107,6 @@ class Manifest:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.records: dict[str, Record] = {}
         self.settled: dict[str, Any] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -117,12 +116,10 @@ class Manifest:
                 f"{folder} cannot be written to ({error.strerror or error}): choose "
                 "another output folder."
             ) from error
-        for values in filter(None, self._journal.found):
-            if "settled" in values:
-                self.settled.update(values["settled"])
-            else:
-                record = Record.from_dict(values)
-                self.records[record.name] = record
+        known = list(filter(None, self._journal.found))
+        for values in known:
+            self.settled.update(values.get("settled", {}))
+        self.records = _records(known)
 
     def add(self, record: Record) -> None:
         """Note what became of an image."""
@@ -170,6 +167,25 @@ class Manifest:
                 f"{self._journal.path} could not be written "
                 f"({error.strerror or error}). Make room; the same command goes on."
             ) from error
+
+
+def read_records(folder: Path) -> dict[str, Record]:
+    """Return what a manifest says of each image, perhaps while it is written.
+
+    Raises
+    ------
+    OSError
+        If it is there, but cannot be read.
+    """
+    path = folder / NAME
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    return _records(filter(None, map(read_line, lines)))
+
+
+def _records(known: Iterable[dict[str, Any]]) -> dict[str, Record]:
+    """Return the last record of each image."""
+    records = (Record.from_dict(each) for each in known if "settled" not in each)
+    return {record.name: record for record in records}
 
 
 def purpose_of(**values: Any) -> str:

@@ -68,10 +68,10 @@ def _row(item: Item, record: Record | None) -> dict[str, Any]:
     }
     if "objects" in facts:
         row["objects"] = facts["objects"]
-    return {**row, **_main_scores(facts.get("scores", {}))}
+    return {**row, **main_scores(facts.get("scores", {}))}
 
 
-def _main_scores(scores: Mapping[str, Any]) -> dict[str, float]:
+def main_scores(scores: Mapping[str, Any]) -> dict[str, float]:
     """Return the scores that say most, by name."""
     found: dict[str, float] = {}
     for name in ("mean_iou", "mean_dice", "v_rand", "v_info", "r2", "rmse"):

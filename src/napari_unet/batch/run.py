@@ -327,7 +327,8 @@ def _note(manifest: Manifest, event: Event, purposes: dict[str, str]) -> None:
 def _started(
     items: Sequence[Item], todo: Sequence[Item], manifest: Manifest, client: Any
 ) -> BatchStarted:
-    waiting = {item.name for item in todo}
+    names = [item.name for item in todo]
+    waiting = set(names)
     settled = [item for item in items if item.name not in waiting]
     failed = sum(manifest.records[item.name].state == "failed" for item in settled)
     remarks = [f"Dask dashboard: {client.dashboard_link}"] if client else []
@@ -337,7 +338,7 @@ def _started(
             "--retry-failed tries them again."
         )
     done = len(settled) - failed
-    return BatchStarted(len(items), len(todo), done, failed, remarks)
+    return BatchStarted(len(items), len(todo), done, failed, remarks, names)
 
 
 def _finished(
