@@ -51,6 +51,18 @@ def replacing(path: Path) -> Iterator[Path]:
             part.unlink(missing_ok=True)
 
 
+def list_parts(folder: Path) -> list[tuple[Path, Path]]:
+    """List what processes that were killed have left in a folder, or still write.
+
+    Returns
+    -------
+    list of (Path, Path)
+        The temporary file, and what it was to be called.
+    """
+    parts = folder.glob(".*.part") if folder.is_dir() else ()
+    return [(part, part.with_name(part.stem[1:].rpartition(".")[0])) for part in parts]
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a small text file, whole or not at all."""
     with replacing(path) as part:

@@ -142,8 +142,8 @@ def test_a_worker_that_is_killed_costs_nothing(
     workers: list[process.Worker] = []
 
     class Watched(process.Worker):
-        def __init__(self) -> None:
-            super().__init__()
+        def __init__(self, lock: int | None = None) -> None:
+            super().__init__(lock)
             workers.append(self)
 
     monkeypatch.setattr(process, "Worker", Watched)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+import os
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from functools import cache
 from glob import glob, has_magic
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from napari_unet.data.matching import is_mask_of
+from napari_unet.data.matching import names_of_image, names_of_mask
 from napari_unet.data.read.folder import natural_key
 from napari_unet.data.read.lazy import is_zarr
 from napari_unet.data.read.tiff import ENDINGS, name_in_store, stem
@@ -21,7 +24,7 @@ COLUMNS = ("path", "truth", "region")
 _SHOWN = 10
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """One image of a batch.
 
@@ -78,13 +81,15 @@ def list_items(
                 f"The results would lie among the images in {out}: choose another "
                 "output folder, which may be one in it."
             )
-    found = [item for each in inputs for item in _expand(Path(each), out)]
+    resolved = cache(Path.resolve)  # once for each folder, which may hold thousands
     unique: dict[Path, Item] = {}
-    for item in found:
-        unique.setdefault(item.image.resolve(), item)
+    for each in inputs:
+        for item in _expand(Path(each), out):
+            at = resolved(item.image.parent) / item.image.name
+            unique.setdefault(at, item)
     items = sorted(unique.values(), key=lambda item: natural_key(item.name))
     _refuse_same_output(items)
-    return [_with_truth(item, truth) for item in items] if truth else items
+    return _with_truths(items, truth) if truth else items
 
 
 def _expand(path: Path, out: Path) -> Iterator[Item]:
@@ -118,15 +123,25 @@ def _of(files: Iterable[Path], base: Path, asked: Path) -> Iterator[Item]:
         )
 
 
-def _walk(folder: Path, out: Path) -> Iterator[Path]:
-    """Find the images below a folder, but for those in the output folder."""
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.resolve() == out:
+def _walk(folder: Path, *without: Path) -> Iterator[Path]:
+    """Find the images below a folder, but for those in some folders."""
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted((entry.name, entry.is_dir()) for entry in entries)
+    except OSError as error:
+        raise StackFormatError(
+            f"{folder} cannot be listed ({error.strerror or error}). Check whether you "
+            "may read it, and whether the drive is there."
+        ) from error
+    here = folder.resolve()
+    for name, is_folder in found:
+        path = folder / name
+        if name.startswith(".") or not (is_folder or path.suffix.lower() in ENDINGS):
             continue
-        if path.is_dir() and not is_zarr(path):
-            yield from _walk(path, out)
-        elif _is_image(path):
+        if not is_folder or is_zarr(path):
             yield path
+        elif path.resolve() not in (*without, here):  # links may lead back
+            yield from _walk(path, *without, here)
 
 
 def _is_image(path: Path) -> bool:
@@ -161,19 +176,34 @@ def _read_table(path: Path) -> Iterator[Item]:
         yield Item(name, image, truth, row.get("region") or None)
 
 
-def _with_truth(item: Item, truths: Path) -> Item:
-    """Give an image the mask of its name, in the same place below `truths`."""
-    folder = truths / item.folder
-    files = sorted(folder.iterdir()) if folder.is_dir() else []
-    found = [file for file in files if _is_image(file) and is_mask_of(item.image, file)]
-    if len(found) > 1:
-        raise ConfigError(
-            f"{item.name} could be scored by {' and by '.join(map(str, found))}: keep "
-            "one mask for each image, or name them in a CSV table."
-        )
-    if not found or item.truth:
-        return item
-    return Item(item.name, item.image, found[0], item.region)
+def _with_truths(items: Iterable[Item], truths: Path) -> list[Item]:
+    """Give images the masks of their names, in the same places below `truths`."""
+    masks = cache(_list_masks)
+    found = []
+    for item in items:
+        named = masks(truths / item.folder)
+        fitting = {
+            mask for name in names_of_image(item.image) for mask in named.get(name, ())
+        }
+        if len(fitting) > 1:
+            raise ConfigError(
+                f"{item.name} could be scored by "
+                f"{' and by '.join(map(str, sorted(fitting)))}: keep one mask for each "
+                "image, or name them in a CSV table."
+            )
+        own = item.truth or next(iter(fitting), None)
+        found.append(replace(item, truth=own))
+    return found
+
+
+def _list_masks(folder: Path) -> dict[str, list[Path]]:
+    """List the masks in a folder by what their images may be called."""
+    found = defaultdict(list)
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if _is_image(path):
+            for name in names_of_mask(path):
+                found[name].append(path)
+    return found
 
 
 def _refuse_same_output(items: Iterable[Item]) -> None:

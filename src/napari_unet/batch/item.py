@@ -6,7 +6,7 @@ import contextlib
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,8 +79,9 @@ class Opened:
 
 def open_item(task: Task, item: Item) -> Opened:
     """Read what must be known of an image; a small one is kept in memory."""
-    stack = keep_small(open_stack(item.image, axes=task.axes))
-    before = read(item.image)
+    stack = open_stack(item.image, axes=task.axes)
+    before = read(item.image)  # before its pixels, lest a change goes unnoticed
+    stack = keep_small(stack)
     seen = stack
     if task.config.rescale:
         grid = rescaling(task.model, stack, find_region(stack, item.region))
@@ -94,7 +95,7 @@ def keep_small(stack: Stack) -> Stack:
     return replace(stack, pixels=np.asarray(stack)) if size <= SMALL else stack
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Filling:
     """An image whose result files are open: its blocks go into `sink`.
 
@@ -107,6 +108,7 @@ class Filling:
     files : ExitStack
         Completes the files when it is closed, and drops them when it exits by an error.
     began : float
+        When its computation did.
     """
 
     task: Task
@@ -114,7 +116,7 @@ class Filling:
     results: Results
     sink: ResultSink
     files: contextlib.ExitStack
-    began: float = field(default_factory=time.monotonic)
+    began: float = 0.0
 
     @classmethod
     def begin(
@@ -141,7 +143,8 @@ class Filling:
             return cls(task, opened, results, sink, files.pop_all())
 
     def begun(self) -> ItemBegun:
-        """Return the event that says what is computed, and how."""
+        """Return the event that says what is computed, and how, from now on."""
+        self.began = time.monotonic()
         work = self.results.work
         how = work.started()
         return ItemBegun(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,9 +19,10 @@ if TYPE_CHECKING:
 
 NAME = "batch.jsonl"
 _READ = 2**22  # bytes that are hashed at once
+_PATIENCE = 3.0  # seconds that the process of a run that was killed may take to end
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Fingerprint:
     """What tells the content of an image from another.
 
@@ -46,7 +48,7 @@ class Fingerprint:
         return bool(self.digest) and self.digest == other.digest
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record:
     """What became of an image.
 
@@ -110,7 +112,7 @@ class Manifest:
         self.settled: dict[str, Any] = {}
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._journal = Journal(folder / NAME, safe=True)
+            self._journal = _open_journal(folder / NAME)
         except OSError as error:
             raise UNetError(
                 f"{folder} cannot be written to ({error.strerror or error}): choose "
@@ -120,6 +122,12 @@ class Manifest:
         for values in known:
             self.settled.update(values.get("settled", {}))
         self.records = _records(known)
+        self._journal.found.clear()
+
+    @property
+    def lock(self) -> int:
+        """The open file that keeps others out; also while a child process has it."""
+        return self._journal.fileno()
 
     def add(self, record: Record) -> None:
         """Note what became of an image."""
@@ -188,6 +196,17 @@ def _records(known: Iterable[dict[str, Any]]) -> dict[str, Record]:
     return {record.name: record for record in records}
 
 
+def _open_journal(path: Path) -> Journal:
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return Journal(path, safe=True)
+        except UNetError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)
+
+
 def purpose_of(**values: Any) -> str:
     """Return a checksum of plain values."""
     text = json.dumps(values, sort_keys=True, default=str)
@@ -208,6 +227,8 @@ def glance(path: Path) -> Fingerprint | None:
 
 def read(path: Path) -> Fingerprint:
     """Read an image to tell its content from any other.
+
+    Size and time are those from before it was read, so that a change meanwhile shows.
 
     Raises
     ------

@@ -10,12 +10,8 @@ import torch
 
 from napari_unet.batch.inputs import list_items
 from napari_unet.batch.manifest import NAME, Manifest
-from napari_unet.batch.run import (
-    check_output,
-    find_purposes,
-    list_waiting,
-    planned_files,
-)
+from napari_unet.batch.order import check_output, find_purposes, planned_files
+from napari_unet.batch.run import list_waiting
 from napari_unet.data import open_stack
 from napari_unet.data.region import find_region
 from napari_unet.errors import UNetError
@@ -28,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from napari_unet.batch.inputs import Item
-    from napari_unet.batch.run import Order
+    from napari_unet.batch.order import Order
 
 _PROBED = 0.5  # seconds that the network is tried for, to know its speed
 
@@ -139,7 +135,7 @@ def _look(
         frames * len(plan.tiles),
         predictor.expected(plan),
         round(computed / speed, 2),
-        tuple(str(each) for each in planned_files(order, item)),
+        tuple(str(each) for each in planned_files(order, [item])),
     )
 
 

@@ -6,9 +6,10 @@ encoded, measured and scored in another.
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
-from napari_unet.batch.item import Filling, Finisher, Opened, Task, failure, open_item
+from napari_unet.batch.item import Filling, Finisher, Task, failure, open_item
 from napari_unet.events import Event, PredictionFinished, TilesDone
 from napari_unet.prediction.windows import read_ahead
 
@@ -38,17 +39,16 @@ def predict_items(
     """
     run = _Run(task, should_stop)
     try:
-        for item, opened in read_ahead(
-            lambda each: open_item(task, each), items, depth=1
-        ):
-            if should_stop():
-                break
-            yield from run.predict(item, opened)
+        with contextlib.closing(read_ahead(run.begin, items, depth=1)) as begun:
+            for item, filling in begun:
+                if should_stop():
+                    break
+                yield from run.predict(item, filling)
         yield from run.finisher.last()
     except _StoppedError:
         yield from run.finisher.last()
     finally:
-        run.finisher.close()
+        run.close()
 
 
 class _Run:
@@ -58,24 +58,35 @@ class _Run:
         self._task = task
         self._should_stop = should_stop
         self._predictor: Predictor | None = None
+        self._begun: list[Filling] = []
         self.finisher = Finisher()
 
-    def predict(self, item: Item, opened: Future[Opened]) -> Iterator[Event]:
+    def begin(self, item: Item) -> Filling:
+        """Read an image and open its files, ahead of the network."""
+        opened = open_item(self._task, item)
+        filling = Filling.begin(self._task, opened, self._predictor)
+        self._begun.append(filling)
+        self._predictor = filling.results.work.predictor
+        return filling
+
+    def predict(self, item: Item, begun: Future[Filling]) -> Iterator[Event]:
         """Compute an image, and hand it over to be finished."""
         try:
-            filling = Filling.begin(self._task, opened.result(), self._predictor)
-            self._predictor = filling.results.work.predictor
-            try:
-                yield filling.begun()
-                yield from self._fill(filling)
-            except BaseException:
-                filling.drop()
-                raise
-        except _StoppedError:
-            raise
+            filling = begun.result()
         except Exception as error:  # noqa: BLE001  one image must not end the others
             yield failure(item, error)
+            return
+        try:
+            yield filling.begun()
+            yield from self._fill(filling)
+        except _StoppedError:
+            raise
+        except Exception as error:  # noqa: BLE001  as above
+            self._begun.remove(filling)
+            filling.drop()
+            yield failure(item, error)
         else:
+            self._begun.remove(filling)
             yield from self.finisher.take(filling)
 
     def _fill(self, filling: Filling) -> Iterator[Event]:
@@ -91,3 +102,9 @@ class _Run:
             elif isinstance(event, PredictionFinished):
                 return
         raise _StoppedError
+
+    def close(self) -> None:
+        """Leave what is begun, and let the thread end."""
+        while self._begun:
+            self._begun.pop().drop()
+        self.finisher.close()

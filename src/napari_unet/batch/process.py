@@ -33,9 +33,14 @@ class Worker:
     """A worker process that takes one request at a time.
 
     Use it in a ``with`` statement: the process ends with it.
+
+    Parameters
+    ----------
+    lock : int, optional
+        An open file that the process is to keep open, whatever becomes of this one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, lock: int | None = None) -> None:
         self._process = subprocess.Popen(
             _COMMAND,
             stdin=subprocess.PIPE,
@@ -43,6 +48,7 @@ class Worker:
             stderr=subprocess.PIPE,
             encoding="utf-8",
             start_new_session=sys.platform != "win32",  # Ctrl-C reaches us alone
+            pass_fds=() if lock is None or sys.platform == "win32" else (lock,),
         )
         self._errors: deque[str] = deque(maxlen=_KEPT_LINES)
         assert self._process.stderr is not None
@@ -133,13 +139,19 @@ class Survivor:
     request : dict
         The request, but for its items.
     should_stop : callable
+    lock : int, optional
+        As for `Worker`.
     """
 
     def __init__(
-        self, request: dict[str, Any], should_stop: Callable[[], bool]
+        self,
+        request: dict[str, Any],
+        should_stop: Callable[[], bool],
+        lock: int | None = None,
     ) -> None:
         self._request = request
         self._should_stop = should_stop
+        self._lock = lock
 
     def predict(self, items: Sequence[Item]) -> Iterator[Event]:
         """Predict images; after a death, those that were at work each by itself."""
@@ -166,7 +178,7 @@ class Survivor:
             (item.name, str(item.image), item.truth and str(item.truth), item.region)
             for item in items
         ]
-        with Worker() as worker:
+        with Worker(self._lock) as worker:
             for event in worker.ask(
                 {**self._request, "items": told}, self._should_stop
             ):

@@ -34,11 +34,16 @@ def write_reports(
     -------
     list of Path
     """
+    csv, page = report_files(out)
     table = tabulate(items, records)
-    csv = write_table(out / "batch.csv", table, overwrite=True)
-    page = out / "batch.html"
+    write_table(csv, table, overwrite=True)
     write_text(page, write_page(model, table))
     return [csv, page]
+
+
+def report_files(out: Path) -> tuple[Path, Path]:
+    """Return where the table and the page are."""
+    return out / "batch.csv", out / "batch.html"
 
 
 def tabulate(items: Sequence[Item], records: Mapping[str, Record]) -> Table:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.batch.inputs import list_items, output_stem
+from napari_unet.batch.inputs import list_items
 from napari_unet.batch.manifest import (
-    NAME,
     Fingerprint,
     Manifest,
     Record,
-    purpose_of,
     read,
 )
+from napari_unet.batch.order import Order, check_output, find_purposes, sweep
 from napari_unet.batch.process import Survivor
 from napari_unet.batch.report import write_reports
-from napari_unet.config import OutputConfig, PredictionConfig
-from napari_unet.data.read.tiff import name_in_store
-from napari_unet.errors import ConfigError, OutputExistsError
+from napari_unet.config import PredictionConfig
 from napari_unet.events import (
     BatchFinished,
     BatchStarted,
@@ -28,88 +24,15 @@ from napari_unet.events import (
     ItemDone,
     ItemFailed,
 )
-from napari_unet.model import find_model, read_info
+from napari_unet.model import find_model
 from napari_unet.prediction.memory import SHARE, free_memory
-from napari_unet.prediction.results import find_store, find_tiffs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from napari_unet.batch.inputs import Item
 
-_FREE = ("memory", "device")  # options that do not matter for what comes out
-_SHOWN = 5
-
-
-@dataclass(frozen=True)
-class Order:
-    """What a batch is to do.
-
-    Attributes
-    ----------
-    model : Path
-        A model's file or run folder.
-    inputs : sequence of str or Path
-        Files, folders, patterns or CSV tables: see `list_items`.
-    out : Path
-        The output folder.
-    config : PredictionConfig
-    files : OutputConfig
-    probabilities, objects : bool
-        What is wanted besides labels.
-    table : {"csv", "parquet"}
-        How measurements of objects are written.
-    truth : Path or None
-        A folder of masks to score by.
-    axes : str or None
-        Those of the images, where their files do not say.
-    retry_failed : bool
-        Whether images that have failed are tried again.
-    overwrite : bool
-        Whether files in a folder that no batch has written may be replaced.
-    scheduler : str or None
-        The address of a Dask scheduler, or its scheduler file: work is done there.
-    workers : int or None
-        How many processes to start here for it instead.
-    """
-
-    model: Path
-    inputs: Sequence[str | Path]
-    out: Path
-    config: PredictionConfig = field(default_factory=PredictionConfig)
-    files: OutputConfig = field(default_factory=OutputConfig)
-    probabilities: bool = False
-    objects: bool = False
-    table: str = "csv"
-    truth: Path | None = None
-    axes: str | None = None
-    retry_failed: bool = False
-    overwrite: bool = False
-    scheduler: str | None = None
-    workers: int | None = None
-
-    def results(self) -> list[str]:
-        """Return the names of the results, as the model can give them.
-
-        Raises
-        ------
-        ConfigError
-            If the model cannot give what is wanted.
-        """
-        regresses = read_info(find_model(self.model))["classes"] is None
-        if regresses and (self.probabilities or self.objects):
-            raise ConfigError(
-                f"{self.model} was trained by regression: it predicts values, and "
-                "neither probabilities nor objects. Leave them out."
-            )
-        wanted = {
-            "prediction" if regresses else "labels": True,
-            "probabilities": self.probabilities,
-            "objects": self.objects,
-            "uncertainty": self.config.uncertainty != "none",
-        }
-        return [name for name, each in wanted.items() if each]
+__all__ = ["Order", "list_waiting", "run_batch"]
 
 
 def run_batch(
@@ -145,6 +68,7 @@ def run_batch(
     check_output(order, items)
     manifest = Manifest(order.out)
     try:
+        sweep(order, items)
         purposes = find_purposes(order, items)
         todo = list_waiting(order, items, purposes, manifest)
         with _cluster(order if todo else None) as client:
@@ -155,34 +79,6 @@ def run_batch(
         yield _finished(order, items, purposes, manifest)
     finally:
         manifest.close()
-
-
-def check_output(order: Order, items: Sequence[Item]) -> None:
-    """Raise `OutputExistsError` if files would be replaced that are no batch's."""
-    if order.overwrite or (order.out / NAME).exists():
-        return
-    taken = [path for item in items for path in planned_files(order, item)]
-    taken = [path for path in taken if path.exists()]
-    if taken:
-        more = f" and {len(taken) - _SHOWN} more" if len(taken) > _SHOWN else ""
-        raise OutputExistsError(
-            f"{', '.join(map(str, taken[:_SHOWN]))}{more} exist already, and "
-            f"{order.out} is not the output of a batch: choose another folder, or say "
-            "that they may be overwritten (--overwrite)."
-        )
-
-
-def planned_files(order: Order, item: Item) -> list[Path]:
-    """Return the files that an image's results will be."""
-    name, folder = name_in_store(item.image), order.out / item.folder
-    store = find_store(name, folder, order.files)
-    if store is not None:
-        found = [store]
-    else:
-        found = list(find_tiffs(name, folder, order.results()).values())
-    if order.objects:
-        found.append(folder / f"{output_stem(item)}.objects.{order.table}")
-    return found
 
 
 def list_waiting(
@@ -198,32 +94,6 @@ def list_waiting(
         if not manifest.is_done(item, purposes[item.name])
         and (order.retry_failed or not manifest.has_failed(item, purposes[item.name]))
     ]
-
-
-def find_purposes(order: Order, items: Sequence[Item]) -> dict[str, str]:
-    """Return for each image, by name, a checksum of what decides on its results."""
-    options = order.config.to_dict()
-    same = purpose_of(
-        model=read(find_model(order.model)).digest,
-        options={name: options[name] for name in options if name not in _FREE},
-        files=order.files.to_dict(),
-        results=order.results(),
-        table=order.table,
-        axes=order.axes,
-    )
-    return {
-        item.name: purpose_of(same=same, region=item.region, truth=_digest(item.truth))
-        for item in items
-    }
-
-
-def _digest(truth: Path | None) -> str | None:
-    if truth is None:
-        return None
-    try:
-        return read(truth).digest
-    except OSError as error:  # which is said when it is needed
-        return str(error)
 
 
 @contextlib.contextmanager
@@ -258,7 +128,7 @@ def _predict(
     open_question = options["precision"] == "auto"
     if open_question:
         options["precision"] = manifest.settled.get(precision, "auto")
-    for event in _at_work(order, options, items, client, should_stop):
+    for event in _at_work(order, options, items, manifest, client, should_stop):
         if open_question and isinstance(event, ItemBegun):
             open_question = False
             options["precision"] = event.precision
@@ -270,6 +140,7 @@ def _at_work(
     order: Order,
     options: dict[str, Any],
     items: list[Item],
+    manifest: Manifest,
     client: Any,
     should_stop: Callable[[], bool],
 ) -> Iterator[Event]:
@@ -285,7 +156,7 @@ def _at_work(
             "table": order.table,
             "axes": order.axes,
         }
-        yield from Survivor(request, should_stop).predict(items)
+        yield from Survivor(request, should_stop, manifest.lock).predict(items)
         return
     from napari_unet.batch.cluster import predict_on_cluster
     from napari_unet.batch.item import Task

@@ -13,7 +13,7 @@ from napari_unet.config import OutputConfig, PredictionConfig
 if TYPE_CHECKING:
     import argparse
 
-    from napari_unet.batch.run import Order
+    from napari_unet.batch.order import Order
 
 
 def add_batch(commands: Any) -> None:
@@ -101,7 +101,7 @@ def _batch(given: argparse.Namespace) -> int:
 
 
 def _order(given: argparse.Namespace) -> Order:
-    from napari_unet.batch.run import Order
+    from napari_unet.batch.order import Order
 
     return Order(
         given.model,

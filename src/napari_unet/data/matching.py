@@ -171,10 +171,14 @@ def describe_pairs(pairs: Sequence[FilePair]) -> str:
     return f"{len(pairs)} image{'s' if len(pairs) > 1 else ''} with masks: {why}."
 
 
-def is_mask_of(image: Path, mask: Path) -> bool:
-    """Whether a mask belongs to an image by its name, as in `pair_files`."""
-    names = {stem(image), _core(image, _IMAGE)}
-    return stem(mask) in names or _core(mask, _MASK) in names
+def names_of_image(path: Path) -> set[str]:
+    """Return what a mask of this image may be called, one of `names_of_mask`."""
+    return {stem(path), _core(path, _IMAGE)}
+
+
+def names_of_mask(path: Path) -> set[str]:
+    """Return what an image of this mask may be called, one of `names_of_image`."""
+    return {stem(path), _core(path, _MASK)}
 
 
 def _core(path: Path, words: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
     from concurrent.futures import Future
 
     from numpy.typing import NDArray
@@ -181,7 +181,7 @@ def _mirrored(
 
 def read_ahead(
     read: Callable[[Any], Any], jobs: Iterable[Any], depth: int = AHEAD
-) -> Iterator[tuple[Any, Future[Any]]]:
+) -> Generator[tuple[Any, Future[Any]], None, None]:
     """Give each job with the future of what `read` makes of it.
 
     Up to `depth` of them are read ahead, in a thread of its own. When the iterator is

@@ -77,7 +77,7 @@ def name_in_store(path: Path) -> str:
 
     ``image.zarr/labels/cells`` is called ``image_labels_cells``.
     """
-    for parent in path.parents:
+    for parent in path.parents if ".zarr" in str(path).lower() else ():
         if parent.suffix.lower() == ".zarr":
             return "_".join([stem(parent), *path.relative_to(parent).parts])
     return path.name

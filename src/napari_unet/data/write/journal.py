@@ -72,6 +72,10 @@ class Journal:
             if self._safe:
                 os.fsync(self._file.fileno())
 
+    def fileno(self) -> int:
+        """Return the number of the open file."""
+        return self._file.fileno()
+
     def close(self) -> None:
         """Let others have it."""
         self._file.close()
