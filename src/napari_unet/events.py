@@ -158,7 +158,8 @@ class LivePredicted(Event):
     path : str
         The .npy file with it; whoever reads it removes it.
     kind : str
-        ``"labels"``, ``"probability"``, or ``"values"`` for regression.
+        ``"labels"``; ``"probability"``, that of all classes but the one with the most
+        annotated pixels; or ``"values"`` for regression.
     pair : int
         Which of the images.
     """

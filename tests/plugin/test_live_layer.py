@@ -182,10 +182,13 @@ def test_strokes_painted_while_it_trains_are_taken_in(
     labels.undo()
     paint(viewer, labels, 2, range(60, 80), 50)
     qtbot.waitUntil(lambda: "Took in" in train.status.text(), timeout=WAIT)
+    train.status.clear()
+    labels.undo()
+    qtbot.waitUntil(lambda: "Took in" in train.status.text(), timeout=WAIT)
     click(qtbot, train.stop_button)
     qtbot.waitUntil(idle(train), timeout=WAIT)
     data = json.loads((run / "config.json").read_text())["data"]
-    assert len(data["history"]) == 2
+    assert len(data["history"]) == 3
     assert not list(run.glob(".pixels-*"))
     painted = labels.data.copy()
     paint(viewer, labels, 2, range(10, 80), 70)  # heard by nobody any more

@@ -118,7 +118,7 @@ def test_strokes_are_taken_for_strokes_unless_the_user_says_otherwise(
     layer.data = strokes(1, 2)
     qtbot.waitUntil(lambda: "0 not annotated" in train.classes.text(), timeout=WAIT)
     assert data.zero.currentData() is True
-    assert "Only 2.0% is painted" in data.about_zero.text()
+    assert "Only 2.0 % is painted" in data.about_zero.text()
     choose(qtbot, data.zero, "a class, such as background")
     layer.data = strokes(1, 2, 3)
     qtbot.waitUntil(lambda: 3 in train.classes.values, timeout=WAIT)

@@ -501,6 +501,10 @@ def test_classes_follow_the_brush_and_the_meaning_of_zero(
     assert train.classes.text() == "0 class 0 50.0 %\n1 class 1 50.0 %"
     labels.paint((0, 0), 2)
     qtbot.waitUntil(lambda: train.classes.values == (0, 1, 2), timeout=WAIT)
+    labels.undo()
+    qtbot.waitUntil(lambda: train.classes.values == (0, 1), timeout=WAIT)
+    labels.redo()
+    qtbot.waitUntil(lambda: train.classes.values == (0, 1, 2), timeout=WAIT)
     train.zero.setCurrentIndex(1)
     qtbot.waitUntil(lambda: "0 not annotated" in train.classes.text(), timeout=WAIT)
     assert "1 class 0" in train.classes.text()

@@ -12,6 +12,7 @@ from napari_unet.data.masks.annotations import read_annotations
 from napari_unet.data.masks.classes import share
 from napari_unet.errors import UNetError
 from napari_unet.plugin.layers import mask_from_layer
+from napari_unet.plugin.pixel_watch import PixelWatch
 
 if TYPE_CHECKING:
     from napari_unet.data import Classes, Stack
@@ -36,6 +37,7 @@ class ClassesView(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._layer: Any = None
+        self._watch: PixelWatch | None = None
         self._options: dict[str, Any] = {}
         self._round = 0
         self._rows: list[_Row] = []
@@ -68,17 +70,18 @@ class ClassesView(QWidget):
         """Show the classes of `layer`, now and whenever it is painted on."""
         if self.follows(layer):
             return
-        if self._layer is not None:
-            for name in ("data", "labels_update", "colormap"):
-                getattr(self._layer.events, name).disconnect(self._on_change)
+        if self._watch is not None:
+            self._watch.end()
+            self._watch = None
+            self._layer.events.colormap.disconnect(self._on_change)
         self._layer = layer
         self._round += 1
         if layer is None:
             self._timer.stop()
             self._say("Choose a labels layer.")
             return
-        for name in ("data", "labels_update", "colormap"):
-            getattr(layer.events, name).connect(self._on_change)
+        self._watch = PixelWatch(layer, self._on_change)
+        layer.events.colormap.connect(self._on_change)
         self._say("Counting …")
         self._count()
 

@@ -200,7 +200,9 @@ def _frame(viewer: ViewerModel, image: Image, corners: np.ndarray, size: int) ->
 
 def _add_frame(viewer: ViewerModel, image: Image, ndim: int, size: int) -> Shapes:
     active = viewer.layers.selection.active
+    # Without its place at once the sliders would be moved to fit in what has none.
     frame = viewer.add_shapes(
+        **placement(image),
         ndim=ndim,
         face_color="transparent",
         edge_color="#ffd23f",

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QGroupBox
 
 from napari_unet.config import write_names
 from napari_unet.data.masks.annotations import STROKES, are_strokes
+from napari_unet.data.masks.classes import share
 from napari_unet.errors import UNetError
 from napari_unet.plugin.choices import LayerChoice
 from napari_unet.plugin.classes_view import ClassesView
@@ -217,15 +218,17 @@ class DataBox(QGroupBox):
             return ""
         if self.zero.currentData() != strokes:
             self._suggest_zero(strokes)
-        drawn = 1 - counts.get(0, 0) / sum(counts.values())
+        total = sum(counts.values())
+        painted = share(total - counts.get(0, 0), total)
+        few = total - counts.get(0, 0) < STROKES * total
         if strokes:
             return (
-                f"Only {drawn:.1%} is painted, so 0 was taken for not annotated. "
+                f"Only {painted} is painted, so 0 was taken for not annotated. "
                 "Choose otherwise if it is the background."
             )
-        if len(counts) == 2 and 0 in counts and drawn < STROKES:
+        if len(counts) == 2 and 0 in counts and few:
             return (
-                f"Only {drawn:.1%} is painted: if these are strokes, paint some of "
+                f"Only {painted} is painted: if these are strokes, paint some of "
                 "the background with a value of its own, too."
             )
         return ""

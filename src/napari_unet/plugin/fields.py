@@ -40,7 +40,7 @@ class BudgetField(QDoubleSpinBox):
     def __init__(self) -> None:
         super().__init__(decimals=1, minimum=0.1, maximum=10000, value=2)
         self.setSuffix(" min")
-        self.setMinimumWidth(120)
+        self.setStyleSheet("min-width: 110px; padding: 1px 0px")  # or it is cut off
         self.setToolTip(
             "<p>How long to train: in all, but on top where a run is resumed that had "
             "used up its time. Stop keeps the best model any time.</p>"

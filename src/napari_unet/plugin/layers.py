@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from napari_unet.data.stack import Stack, as_pixels
 from napari_unet.errors import StackFormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from napari.layers import Image, Labels, Layer
 
@@ -219,3 +220,10 @@ def _channels(stack: Stack) -> dict[str, Any]:
         "channel_axis": place,
         "name": [f"{stack.name} {name}".strip() for name in names],
     }
+
+
+def find_again(layer: Any) -> Callable[[], Any]:
+    """Return what finds a layer again, as long as it is there; it is not held."""
+    if layer is None:
+        return lambda: None
+    return weakref.ref(getattr(layer, "__wrapped__", layer))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from napari_unet.errors import UNetError
 from napari_unet.events import Event, LivePredicted, TrainingStarted
 from napari_unet.plugin.choices import LIVE_KEY
 from napari_unet.plugin.fields import choice
-from napari_unet.plugin.layers import label_values, stack_from_layer
+from napari_unet.plugin.layers import find_again, label_values, stack_from_layer
 from napari_unet.plugin.results import Target
 from napari_unet.plugin.where import region_in, section_box, view_box
 
@@ -38,7 +37,7 @@ def live_choice() -> QComboBox:
     return choice(
         {"probability": "probability", "labels": "labels", "off": None},
         "What to show of the section you look at while the network learns; the "
-        "probability is that of all classes but the first.",
+        "probability is that of all classes but the one with most annotated pixels.",
     )
 
 
@@ -187,13 +186,6 @@ class LiveLayer(QObject):
             if LIVE_KEY in layer.metadata:
                 self._viewer.layers.remove(layer)
         self._layer = None
-
-
-def find_again(layer: Any) -> Callable[[], Any]:
-    """Return what finds a layer again, as long as it is there."""
-    if layer is None:
-        return lambda: None
-    return weakref.ref(getattr(layer, "__wrapped__", layer))
 
 
 def _taken(path: Path) -> Any:

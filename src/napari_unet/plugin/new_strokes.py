@@ -13,8 +13,8 @@ from superqt.utils import create_worker
 
 from napari_unet.errors import UNetError
 from napari_unet.events import Event, LabelsRefused, TrainingStarted
-from napari_unet.plugin.layers import mask_from_layer
-from napari_unet.plugin.live_layer import find_again
+from napari_unet.plugin.layers import find_again, mask_from_layer
+from napari_unet.plugin.pixel_watch import PixelWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from napari_unet.plugin.pixel_job import PixelJob
 
 _PAUSE = 1000  # milliseconds without a stroke
-_EVENTS = ("data", "labels_update", "paint")
 
 
 @dataclass
@@ -64,6 +63,7 @@ class NewStrokes(QObject):
         super().__init__(parent)
         self._job: PixelJob | None = None
         self._watched: list[_Watched] = []
+        self._watches: list[PixelWatch] = []
         self._begun = self._busy = False
         self._numbers = itertools.count()
         self._timer = QTimer(self, singleShot=True, interval=_PAUSE)
@@ -87,14 +87,12 @@ class NewStrokes(QObject):
                 continue
             watched = _Watched(find_again(layer), pair, mask.axes, mask.shape)
             self._watched.append(watched)
-            for name in _EVENTS:
-                if hasattr(layer.events, name):
-                    getattr(layer.events, name).connect(self._on_painted)
+            self._watches.append(PixelWatch(layer, self._on_painted))
         job.reported.connect(self._on_event)
         job.ended.connect(self._on_ended)
         self._compare(send=False)
 
-    def _on_painted(self, _: Any = None) -> None:
+    def _on_painted(self) -> None:
         if self._job is not None:
             self._timer.start()
 
@@ -110,12 +108,9 @@ class NewStrokes(QObject):
     def _on_ended(self) -> None:
         self._job = None
         self._timer.stop()
-        for watched in self._watched:
-            layer = watched.layer()
-            for name in _EVENTS if layer is not None else ():
-                if hasattr(layer.events, name):
-                    getattr(layer.events, name).disconnect(self._on_painted)
-        self._watched = []
+        for watch in self._watches:
+            watch.end()
+        self._watched, self._watches = [], []
 
     def _look(self) -> None:
         if self._job is None or not self._begun:

@@ -144,7 +144,6 @@ class MeasurementsView(QWidget):
         self.view.setModel(self.model)
         self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.view.setAlternatingRowColors(True)
         self.view.setSortingEnabled(True)
         self.view.setToolTip("<p>A click on a row goes to its object.</p>")
         self.view.verticalHeader().setDefaultSectionSize(22)

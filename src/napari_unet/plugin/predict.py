@@ -230,6 +230,8 @@ class PredictWidget(DockedWidget):
         show_error(str(error))
 
     def _check_fit(self) -> None:
+        # That one is gone matters more than what it expects.
+        find_both(self.image.layer, self.model.path())
         if self.fit.misfit:
             raise UNetError(self.fit.misfit)
 

@@ -120,7 +120,7 @@ class LivePreview:
             if self._control() or self._control.view != view:
                 return None
             if not isinstance(block, int):
-                result[block.place] = _shown(work, block)
+                result[block.place] = self._shown(work, block)
         path = Path(view.folder) / f"live-{next(self._numbers)}.npy"
         with replacing(path) as part, part.open("wb") as file:
             np.save(file, result)
@@ -128,12 +128,16 @@ class LivePreview:
         kind = "values" if model.regresses else view.show
         return LivePredicted(step, bounds, str(path), kind, view.pair)
 
+    def _shown(self, work: Prediction, block: Block) -> NDArray[Any]:
+        """Return labels, or how probable another class than the commonest is.
 
-def _shown(work: Prediction, block: Block) -> NDArray[Any]:
-    if block.probabilities is not None:
-        foreground: NDArray[np.float32] = 1 - block.probabilities[0]
-        return foreground
-    return work.model.target.decode(block.labels)
+        That one would hide most of the image, whichever value it has in the mask.
+        """
+        if block.probabilities is None:
+            return work.model.target.decode(block.labels)
+        counts = [self._data.counts.get(value, 0) for value in work.model.target.values]
+        rest: NDArray[np.float32] = 1 - block.probabilities[int(np.argmax(counts))]
+        return rest
 
 
 def within(
