@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @dataclass(frozen=True)
@@ -114,3 +120,31 @@ class Control:
         """Wait, without computing, while paused and `seen` is what is looked at."""
         with self._news:
             self._news.wait_for(lambda: not self.paused or self.view != seen)
+
+
+@contextmanager
+def stop_on_interrupt(*, insist: bool = True) -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into a set flag; a second one interrupts at once.
+
+    A first SIGTERM does the same: schedulers send one before they kill.
+
+    Parameters
+    ----------
+    insist : bool
+        Whether a second one counts. That of torchrun comes after the one that the
+        shell has sent to all processes already, and must not.
+    """
+    stop = threading.Event()
+
+    def note(number: int, frame: object) -> None:
+        stop.set()
+        if insist:
+            signal.signal(number, before[number])
+
+    numbers = signal.SIGINT, signal.SIGTERM
+    before = {int(number): signal.signal(number, note) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -168,7 +168,7 @@ def test_quiet_does_not_hide_a_failure(
         loss = losses.cross_entropy(*arguments)
         return loss * (float("nan") if len(calls) > 3 else 1)
 
-    monkeypatch.setattr(learner, "choose_loss", lambda config: spoiled)
+    monkeypatch.setattr(learner, "choose_loss", lambda *_: spoiled)
     run = tmp_path / "run"
     assert main(train(data, run, "--quiet", steps=9)) == 1
     output, errors = capsys.readouterr()
@@ -492,7 +492,7 @@ def test_closed_pipe_is_no_traceback(data: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
 def test_second_interrupt_ends_at_once() -> None:
-    from napari_unet.cli.console import stop_on_interrupt
+    from napari_unet.control import stop_on_interrupt
 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with stop_on_interrupt() as stop:

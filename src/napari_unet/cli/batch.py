@@ -82,7 +82,7 @@ def add_batch(commands: Any) -> None:
 def _batch(given: argparse.Namespace) -> int:
     from napari_unet.batch.run import run_batch
     from napari_unet.cli.batch_bar import show_batch
-    from napari_unet.cli.console import stop_on_interrupt
+    from napari_unet.control import stop_on_interrupt
     from napari_unet.events import BatchFinished
 
     order = _order(given)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import sys
-import threading
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
@@ -32,7 +30,7 @@ from napari_unet.events import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from napari_unet.networks import NetworkInfo
 
@@ -63,27 +61,6 @@ def show(
                 sys.stdout.write(last.to_json() + "\n")
                 sys.stdout.flush()
     return last
-
-
-@contextlib.contextmanager
-def stop_on_interrupt() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into a set flag; a second one interrupts at once.
-
-    A first SIGTERM does the same: schedulers send one before they kill.
-    """
-    stop = threading.Event()
-
-    def note(number: int, frame: object) -> None:
-        stop.set()
-        signal.signal(number, before[number])
-
-    numbers = signal.SIGINT, signal.SIGTERM
-    before = {int(number): signal.signal(number, note) for number in numbers}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def show_networks(networks: Iterable[NetworkInfo]) -> None:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.cli.console import show, stop_on_interrupt
+from napari_unet.cli.console import show
 from napari_unet.config import TrainingConfig
+from napari_unet.control import stop_on_interrupt
 from napari_unet.data import Stack, check_pair, open_stack, synthetic_em, write_stack
 from napari_unet.errors import ConfigError, StackFormatError, UNetError
 from napari_unet.evaluation import (

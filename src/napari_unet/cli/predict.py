@@ -51,7 +51,7 @@ def add_predict(commands: Any) -> None:
 
 
 def _predict(given: argparse.Namespace) -> int:
-    from napari_unet.cli.console import stop_on_interrupt
+    from napari_unet.control import stop_on_interrupt
     from napari_unet.model import Model
     from napari_unet.prediction.results import find_store
 

@@ -46,7 +46,10 @@ def add_train(commands: Any) -> None:
         help="say what would be trained on which pairs, and how fast; do not train",
     )
     parser.add_argument(
-        "--run", type=Path, help="folder for the run; needed unless --dry-run is given"
+        "--run",
+        "--run-folder",  # torchrun takes --run for a part of its own --run-path
+        type=Path,
+        help="folder for the run; needed unless --dry-run is given",
     )
     parser.add_argument(
         "--resume", action="store_true", help="go on with the run in that folder"
@@ -64,7 +67,8 @@ def add_train(commands: Any) -> None:
 
 
 def _train(given: argparse.Namespace) -> int:
-    from napari_unet.cli.console import show, stop_on_interrupt
+    from napari_unet.cli.console import show
+    from napari_unet.control import stop_on_interrupt
     from napari_unet.events import TrainingFinished
 
     if given.run is None and not given.dry_run:
@@ -76,13 +80,16 @@ def _train(given: argparse.Namespace) -> int:
     held_out = inputs.open_held_out(given)
 
     from napari_unet.training import train_events
+    from napari_unet.training.parallel import find_team
     from napari_unet.training.train import check_budget, training_config
 
     check_budget(chosen)
-    config = training_config(chosen, given.run if given.resume else None)
+    team = find_team()
+    earlier = given.run if given.resume and team.leads else None
+    config = training_config(chosen, earlier)
     if given.dry_run:
-        return _dry_run(given, pairs, config, held_out)
-    with stop_on_interrupt() as stop:
+        return _dry_run(given, pairs, config, held_out) if team.leads else 0
+    with stop_on_interrupt(insist=not team.several) as stop:
         events = train_events(
             pairs,
             config,
@@ -92,8 +99,11 @@ def _train(given: argparse.Namespace) -> int:
             overwrite=given.overwrite,
             new_labels=given.new_labels,
             should_stop=stop.is_set,
+            team=team,
         )
-        last = show(events, face(given), "Training")
+        last = show(events, face(given) if team.leads else "quiet", "Training")
+    if not team.leads:
+        return 0
     assert isinstance(last, TrainingFinished)
     if last.reason == "not finite":
         complain(last.message)

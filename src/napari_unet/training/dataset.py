@@ -23,7 +23,7 @@ from napari_unet.data.stack import Stack
 from napari_unet.errors import TrainingError
 from napari_unet.networks import measure_geometry, network_config
 from napari_unet.training.defaults import complete_training
-from napari_unet.training.patches import Patches
+from napari_unet.training.patches import EVERY, Patches
 from napari_unet.training.sections import HeldOut, Sections
 from napari_unet.training.split import (
     Split,
@@ -200,9 +200,9 @@ class Dataset:
         """How many steps judge as many pixels as are annotated: one epoch."""
         return self.patches.steps_to_cover
 
-    def batch(self, step: int) -> Patch:
+    def batch(self, step: int, share: slice = EVERY) -> Patch:
         """Draw the patches of a step; see `Patches.batch`."""
-        return self.patches.batch(step)
+        return self.patches.batch(step, share)
 
     def describe_split(self) -> tuple[str, str]:
         """Say what trains and what is held out."""

@@ -18,6 +18,7 @@ from napari_unet.training.optimisers import (
     rate_factor,
     running_average,
 )
+from napari_unet.training.parallel import Team
 from napari_unet.training.transfer import start_from
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class Learner:
     config : TrainingConfig
         Complete.
     network : NetworkConfig
+    team : Team, optional
+        The processes that learn together.
 
     Attributes
     ----------
@@ -45,8 +48,14 @@ class Learner:
         The network with averaged weights: the one that is judged and kept.
     """
 
-    def __init__(self, config: TrainingConfig, network: NetworkConfig) -> None:
+    def __init__(
+        self,
+        config: TrainingConfig,
+        network: NetworkConfig,
+        team: Team | None = None,
+    ) -> None:
         self.config = config
+        self.team = team or Team()
         self.network_config = network
         self.device = choose_device(config)
         self.dtype = choose_dtype(config, self.device)
@@ -57,7 +66,7 @@ class Learner:
         channels_last(self.network, network.dims)
         self._averaged = running_average(self.network, config.averaging)
         self.optimizer = make_optimizer(config, self.network)
-        self.loss = choose_loss(config)
+        self.loss = choose_loss(config, self.team.total)
 
     @property
     def average(self) -> torch.nn.Module:
@@ -82,6 +91,7 @@ class Learner:
         Parameters
         ----------
         batch : Patch
+            Its share of this process.
         step : int
             Its number.
         seed : int
@@ -101,9 +111,11 @@ class Learner:
             If the loss or its gradient is no number; the weights stay as they are.
         """
         rate = self._set_learning_rate(share, cuts)
-        loss = self._forward(batch, seed, share)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        with self.team.step():
+            loss = self._forward(batch, seed, share)
+            loss.backward()
+            self.team.average(self.network.parameters())
         slope = torch.nn.utils.clip_grad_norm_(
             self.network.parameters(), self.config.clip or math.inf
         )
@@ -143,7 +155,7 @@ class Learner:
         half = self.dtype == torch.bfloat16
         # Some encoders draw random numbers even without dropout.
         with torch.random.fork_rng():
-            torch.manual_seed(seed)
+            torch.manual_seed(seed + self.team.rank)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
                 output = self.network(images)
         heads = output if isinstance(output, list) else [output]  # deep supervision

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari_unet.control import Control
 from napari_unet.data.masks.scale import Scale
@@ -35,6 +36,7 @@ from napari_unet.training.new_labels import check_same, take_labels
 from napari_unet.training.optimisers import (
     PLATEAU,
 )
+from napari_unet.training.parallel import Team
 from napari_unet.training.patches import step_seed
 from napari_unet.training.record import (
     describe_data,
@@ -69,6 +71,23 @@ _NEW = (
 _SMOOTHING = 0.5  # weight of the newest score in the running average
 
 
+class Order(NamedTuple):
+    """What all processes of a training do next: a step.
+
+    Attributes
+    ----------
+    step : int
+    share : float
+        Share of the budget that is used.
+    cuts : int
+        See `rate_factor`.
+    """
+
+    step: int
+    share: float
+    cuts: int
+
+
 class Trainer:
     """One training: its data, network, optimiser and progress.
 
@@ -91,6 +110,9 @@ class Trainer:
         Asked after every step.
     control : Control, optional
         Steers it from another thread.
+    team : Team, optional
+        The processes that train together. All but the first have no run folder and no
+        events: they learn their share of each batch as the first one says.
     """
 
     def __init__(
@@ -105,16 +127,21 @@ class Trainer:
         new_labels: bool = False,
         should_stop: Callable[[], bool] = lambda: False,
         control: Control | None = None,
+        team: Team | None = None,
     ) -> None:
-        self.run = RunFolder(run) if run else None
+        self.team = team = team or Team()
+        self.run = RunFolder(run) if run and team.leads else None
         if self.run and not resume and not overwrite:
             self.run.check_free()
         self.pairs = [*pairs, *held_out]
         self.should_stop = should_stop
         self.control = control or Control()
         reuse_memory()
+        team.join()
+        config = team.same(config)
+        team.check(config.batch_size, config.device)
         kept = what_is_kept(self.run.config()) if self.run and resume else None
-        self.data = Dataset(pairs, config, held_out, kept=kept)
+        self.data = Dataset(pairs, config, held_out, kept=team.same(kept))
         self.config = config = self.data.config
         self.network_config = self.data.network
         self.budget = Budget(config, self.data)
@@ -124,12 +151,13 @@ class Trainer:
         self.remark = ""
         self.transfer: dict[str, Any] | None = None
         self._check_judged()
-        self.learner = Learner(config, self.network_config)
+        self.learner = Learner(config, self.network_config, team)
         self.live = LivePreview(self.learner, self.data, self.pairs, self.control)
         if self.run and resume:
             self._resume(self.run, new_labels=new_labels)
-        else:
+        elif team.leads:
             self._start(overwrite=overwrite)
+        self._start_alike()
 
     def _check_judged(self) -> None:
         wants = self.config.schedule == "plateau" or self.config.patience is not None
@@ -144,10 +172,23 @@ class Trainer:
 
     def events(self) -> Iterator[Event]:
         """Train, yielding events; each is in the log before it is seen."""
-        for event in self._events():
-            if self.run and not isinstance(event, LivePredicted):
-                self.run.append(event)
-            yield event
+        if not self.team.leads:
+            self._follow()
+            return
+        try:
+            for event in self._events():
+                if self.run and not isinstance(event, LivePredicted):
+                    self.run.append(event)
+                yield event
+        finally:
+            self.team.dismiss(self.best)
+
+    def _follow(self) -> None:
+        """Learn as the first process says, until it hands out the best model."""
+        while isinstance(told := self.team.same(None), Order):
+            with contextlib.suppress(NotFiniteError):  # the first one sees it, too
+                self._learn(told)
+        self.best = told
 
     def _events(self) -> Iterator[Event]:
         self.budget.start(self.progress.elapsed)
@@ -245,15 +286,19 @@ class Trainer:
         return self.budget.share(self.progress.step)
 
     def _step(self) -> StepDone:
-        step = self.progress.step + 1
-        seed = step_seed(self.config.seed, step)
-        loss, rate = self.learner.step(
-            self.data.batch(step), step, seed, self._share_done(), self.progress.cuts
-        )
-        self.progress.step = step
+        progress = self.progress
+        step = progress.step + 1
+        order = Order(step, self._share_done(), progress.cuts)
+        loss, rate = self._learn(self.team.same(order))
+        progress.step = step
         share, elapsed = self._share_done(), self.budget.elapsed()
         remaining = max(0.0, elapsed / share - elapsed) if share else 0.0
         return StepDone(step, loss, rate, min(share, 1.0), elapsed, remaining)
+
+    def _learn(self, order: Order) -> tuple[float, float]:
+        batch = self.data.batch(order.step, self.team.share)
+        seed = step_seed(self.config.seed, order.step)
+        return self.learner.step(batch, order.step, seed, order.share, order.cuts)
 
     # -- judging and keeping -------------------------------------------------------
 
@@ -338,6 +383,24 @@ class Trainer:
             record = describe_run(self.data, self.network_config, self.pairs)
             self.run.create({**record, "init": self.transfer}, overwrite=overwrite)
 
+    def _start_alike(self) -> None:
+        """Have all processes start from the same, on the same data.
+
+        The others may not see the run folder, nor a model to start from.
+        """
+        team = self.team
+        if not team.several:
+            return
+        digest = team.same(self.data.digest)
+        if digest != self.data.digest:
+            raise TrainingError(
+                f"Process {team.rank} read other pixels than process 0: give all "
+                "machines the same images and labels."
+            )
+        tensors = team.same(self.learner.pack() if team.leads else {})
+        if not team.leads:
+            self.learner.unpack(tensors)
+
     def _resume(self, run: RunFolder, *, new_labels: bool) -> None:
         changed = check_same(self.data, run, new_labels=new_labels)
         recorded = run.config()
@@ -377,7 +440,7 @@ class Trainer:
     def _start_event(self) -> TrainingStarted:
         return TrainingStarted(
             str(self.run.path) if self.run else None,
-            self.learner.device.type,
+            self._device(),
             dtype_name(self.learner.dtype),
             self.progress.step,
             list(self.data.target.values),
@@ -386,6 +449,10 @@ class Trainer:
             describe_transfer(self.transfer) if self.transfer else "",
             f"{self.data.remark} {self.remark}".strip(),
         )
+
+    def _device(self) -> str:
+        kind = self.learner.device.type
+        return f"{self.team.size} × {kind}" if self.team.several else kind
 
     def _finish(self, reason: str, why: str = "") -> TrainingFinished:
         kept = self.best is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -39,6 +39,9 @@ ALONE = 0.1
 """Share of patches seen without the sections above and below, where there is context;
 so a model can predict single sections, too."""
 
+EVERY = slice(None)
+"""All patches of a step."""
+
 _BLOCK = 8  # pixels; patches are centred on blocks that hold an annotated pixel
 
 
@@ -63,6 +66,14 @@ class Source:
     whole: NDArray[Any]
     blocks: NDArray[np.intp]
     weights: torch.Tensor | None = None
+
+
+class _Place(NamedTuple):
+    """Where a patch lies: in which section, around what; and what it shows of it."""
+
+    source: Source
+    centre: list[float]
+    alone: bool
 
 
 class Patches:
@@ -146,8 +157,14 @@ class Patches:
         judged = math.prod(side - 2 * crop for side in patch_shape(self._config))
         return math.ceil(self.annotated / (self._config.batch_size * judged))
 
-    def batch(self, step: int) -> Patch:
+    def batch(self, step: int, share: slice = EVERY) -> Patch:
         """Draw the patches of a step; the same for the same seed and step.
+
+        Parameters
+        ----------
+        step : int
+        share : slice
+            Which of them are wanted; what they are does not depend on it.
 
         Returns
         -------
@@ -158,13 +175,16 @@ class Patches:
         config = self._config
         generator = torch.Generator().manual_seed(step_seed(config.seed, step))
         points = sampling_points(config, config.batch_size, generator)
-        patches = [self._patch(offsets, generator) for offsets in points]
+        places = [self._place(offsets, generator) for offsets in points]
+        patches = list(map(self._patch, points[share], places[share]))
         images, labels, weights = map(torch.stack, zip(*patches, strict=True))
-        images = vary_intensity(images, config, generator)
+        every = images.new_zeros(config.batch_size, *images.shape[1:])
+        every[share] = images
+        images = vary_intensity(every, config, generator)[share]
         images = images.contiguous(memory_format=layout(self._network.dims))
         return Patch(images, labels, weights)
 
-    def _patch(self, offsets: torch.Tensor, generator: torch.Generator) -> Patch:
+    def _place(self, offsets: torch.Tensor, generator: torch.Generator) -> _Place:
         drawn = _draw(int(self._last_block[-1]), generator)
         number = int(np.searchsorted(self._last_block, drawn, side="right"))
         source = self._list[number]
@@ -175,11 +195,16 @@ class Patches:
                 block, source.labels.shape, self._extent(offsets), strict=True
             )
         ]
+        alone = self._network.context and torch.rand((), generator=generator) < ALONE
+        return _Place(source, centre, bool(alone))
+
+    def _patch(self, offsets: torch.Tensor, place: _Place) -> Patch:
+        source = place.source
         section = Patch(
             source.image, torch.from_numpy(source.labels), self._weight_map(source)
         )
-        patch = sample(section, offsets + torch.tensor(centre))
-        if self._network.context and torch.rand((), generator=generator) < ALONE:
+        patch = sample(section, offsets + torch.tensor(place.centre))
+        if place.alone:
             patch = patch._replace(image=self._alone(patch.image))
         if self._config.objects == "distance":
             patch = patch._replace(labels=self._zoomed(patch.labels, offsets))

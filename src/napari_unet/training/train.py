@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from numbers import Number
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.config import TrainingConfig
+from napari_unet.control import stop_on_interrupt
 from napari_unet.data.matching import is_several, pair_folders
 from napari_unet.data.stack import Stack, as_stack
 from napari_unet.errors import ConfigError, MaskError, TrainingError
 from napari_unet.presets import PRESETS
 from napari_unet.training.going_on import on_top
 from napari_unet.training.loop import Trainer
+from napari_unet.training.parallel import Team, find_team
 from napari_unet.training.run import RunFolder
 
 if TYPE_CHECKING:
@@ -61,7 +64,8 @@ def train(
 ) -> Model:
     """Train a U-Net on an annotated image, or on several.
 
-    Interrupting it (Ctrl-C) returns the best model so far.
+    Interrupting it (Ctrl-C) returns the best model so far. Started by torchrun in
+    several processes, they train together, and each returns the same model.
 
     Parameters
     ----------
@@ -135,17 +139,21 @@ def train(
     folder = Path(run) if run else None
     if resume and folder is None:
         raise ConfigError("There is no run to resume: say which by run=.")
-    trainer = Trainer(
-        as_pairs(image, labels, axes),
-        training_config(options, folder if resume else None),
-        folder,
-        held_out=_held_out_pairs(validation_image, validation_labels, axes),
-        resume=resume,
-        overwrite=overwrite,
-        new_labels=new_labels,
-    )
-    for event in trainer.events():
-        on_event(event)
+    team = find_team()
+    with stop_on_interrupt(insist=False) if team.several else nullcontext() as stop:
+        trainer = Trainer(
+            as_pairs(image, labels, axes),
+            training_config(options, folder if resume and team.leads else None),
+            folder,
+            held_out=_held_out_pairs(validation_image, validation_labels, axes),
+            resume=resume,
+            overwrite=overwrite,
+            new_labels=new_labels,
+            should_stop=stop.is_set if stop else lambda: False,
+            team=team,
+        )
+        for event in trainer.events():
+            on_event(event)
     if trainer.best is None:
         raise TrainingError("The training was stopped before there was a model.")
     return trainer.best
@@ -220,6 +228,7 @@ def train_events(
     new_labels: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
     control: Control | None = None,
+    team: Team | None = None,
 ) -> Iterator[Event]:
     """Train and yield the events; parameters and errors are those of `train`.
 
@@ -234,6 +243,9 @@ def train_events(
     control : Control, optional
         Pauses, resumes and stops it from another thread, says what to predict while it
         learns, and hands over sections that were annotated anew.
+
+    team : Team, optional
+        The processes that train together; only the first one yields events.
 
     Yields
     ------
@@ -250,6 +262,7 @@ def train_events(
         new_labels=new_labels,
         should_stop=should_stop,
         control=control,
+        team=team,
     ).events()
 
 

@@ -1,0 +1,266 @@
+"""Several processes that train one model together, as torchrun starts them.
+
+Each learns from its share of every batch. What depends on all patches of a batch is
+summed over the processes: the statistics of batch normalisation, the sums in the loss,
+and in the end the gradient. So the weights move as one process would move them.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from napari_unet.errors import ConfigError, TrainingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+PATIENCE = timedelta(days=1)
+"""How long a process waits for the others: the first one judges alone. That one has
+ended is noticed at once."""
+
+
+class Team:
+    """The processes that train together; by default there is only one.
+
+    The first one, of rank 0, leads: it decides, judges and writes; the others compute
+    what it tells them to.
+
+    Parameters
+    ----------
+    rank : int
+        Number of this process, of all from 0.
+    size : int
+        How many there are.
+    local : int
+        Number of this process on its machine: that of its GPU.
+    """
+
+    def __init__(self, rank: int = 0, size: int = 1, local: int = 0) -> None:
+        self.rank = rank
+        self.size = size
+        self._local = local
+        self._apart = False  # whether the others wait within a step
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process decides."""
+        return self.rank == 0
+
+    @property
+    def several(self) -> bool:
+        """Whether there are others."""
+        return self.size > 1
+
+    @property
+    def share(self) -> slice:
+        """Which patches of each batch this process learns from."""
+        return slice(self.rank, None, self.size)
+
+    def join(self) -> None:
+        """Meet the others."""
+        from torch import distributed
+
+        if not self.several or distributed.is_initialized():
+            return
+        gpu = torch.cuda.is_available()
+        distributed.init_process_group(
+            "cpu:gloo,cuda:nccl" if gpu else "gloo", timeout=PATIENCE
+        )
+        atexit.register(distributed.destroy_process_group)
+
+    def check(self, batch_size: int, device: str) -> None:
+        """Take a GPU of its own, where there are any.
+
+        Raises
+        ------
+        ConfigError
+            If there are fewer patches in a step, or GPUs here, than processes.
+        """
+        if batch_size < self.size:
+            raise ConfigError(
+                f"batch_size is {batch_size}, but {self.size} processes train "
+                "together, and each needs a patch of every step: take a batch_size of "
+                f"at least {self.size}, or fewer processes."
+            )
+        if not self.several or device == "cpu":
+            return
+        if torch.cuda.is_available():
+            gpus = torch.cuda.device_count()
+            if self._local >= gpus:
+                raise ConfigError(
+                    f"Process {self._local} of this machine finds {gpus} GPU(s), but "
+                    "each process needs its own: start as many as there are GPUs "
+                    "(torchrun --nproc-per-node), or take the device cpu."
+                )
+            torch.cuda.set_device(self._local)
+        elif device == "mps" or torch.backends.mps.is_available():
+            raise ConfigError(
+                "Several processes cannot share the device mps: take the device cpu, "
+                "or one process."
+            )
+
+    def same(self, value: Any) -> Any:
+        """Return what the first process gave."""
+        if not self.several:
+            return value
+        from torch import distributed
+
+        given = [value]
+        with _explained():
+            distributed.broadcast_object_list(given)
+        return given[0]
+
+    def dismiss(self, value: object) -> None:
+        """Give the others the last value that they wait for, unless they are lost."""
+        if not self._apart:
+            self.same(value)
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """Normalise over the patches of all; who leaves by an error leaves alone."""
+        if not self.several:
+            yield
+            return
+        self._apart = True
+        with _SharedNorm(self):
+            yield
+        self._apart = False
+
+    def total(self, own: torch.Tensor) -> torch.Tensor:
+        """Return the sum over all processes, as part of what is differentiated.
+
+        Its gradient is summed likewise: that of the sum of the losses of all, which
+        are `size` times the same one (see `average`).
+        """
+        if not self.several:
+            return own
+        total: torch.Tensor = _Total.apply(own)  # type: ignore[no-untyped-call]
+        return total
+
+    def average(self, weights: Iterable[nn.Parameter]) -> None:
+        """Give all processes the mean of their gradients."""
+        if not self.several:
+            return
+        gradients = [each.grad for each in weights if each.grad is not None]
+        flat = _sum(torch.cat([each.flatten() for each in gradients])) / self.size
+        parts = flat.split([each.numel() for each in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+    def table(self, own: torch.Tensor) -> torch.Tensor:
+        """Return what each process gives, shape (size, ...)."""
+        rows = own.new_zeros(self.size, *own.shape)
+        rows[self.rank] = own
+        return self.total(rows)
+
+
+def find_team() -> Team:
+    """Return the team that torchrun started this process in, or one of its own."""
+    told = os.environ
+    if int(told.get("WORLD_SIZE", 1)) == 1:
+        return Team()
+    return Team(*(int(told[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
+
+
+class _Total(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, own: torch.Tensor) -> torch.Tensor:
+        return _sum(own.clone(memory_format=torch.contiguous_format))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
+        return _sum(gradients[0].clone(memory_format=torch.contiguous_format))
+
+
+def _sum(own: torch.Tensor) -> torch.Tensor:
+    """Sum over all processes, in place."""
+    from torch import distributed
+
+    with _explained():
+        distributed.all_reduce(own)
+    return own
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        raise TrainingError(
+            "Another process of this training has ended or cannot be reached, so this "
+            "one ends, too; what it said stands above or in its own log. Go on with "
+            f"the run by resume, with as many processes as you like ({error})."
+        ) from error
+
+
+class _SharedNorm(TorchFunctionMode):
+    """Within it, batch normalisation takes mean and variance over all processes."""
+
+    def __init__(self, team: Team) -> None:
+        super().__init__()
+        self._team = team
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Replace batch normalisation, whatever layer calls it."""
+        if func is functional.batch_norm:
+            return _batch_norm(self._team, *args, **kwargs or {})
+        return func(*args, **kwargs or {})
+
+
+def _batch_norm(
+    team: Team,
+    features: torch.Tensor,
+    running_mean: torch.Tensor | None,
+    running_var: torch.Tensor | None,
+    weight: torch.Tensor | None = None,
+    bias: torch.Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> torch.Tensor:
+    """Normalise ``(N, C, *spatial)``; as `torch.nn.functional.batch_norm`."""
+    if not training:
+        return functional.batch_norm(
+            features, running_mean, running_var, weight, bias, False, momentum, eps
+        )
+    wide = features.float()
+    mean, variance, count = _statistics(team, wide)
+    if running_mean is not None and running_var is not None:
+        unbiased = variance.detach() * count / (count - 1)
+        running_mean.lerp_(mean.detach(), momentum)
+        running_var.lerp_(unbiased, momentum)
+    scale = (variance + eps).rsqrt()
+    scale = scale if weight is None else scale * weight
+    shift = -mean * scale if bias is None else bias - mean * scale
+    shape = (1, -1, *[1] * (features.ndim - 2))
+    return (wide * scale.view(shape) + shift.view(shape)).to(features.dtype)
+
+
+def _statistics(
+    team: Team, features: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return mean, variance and number of the pixels of all processes, by channel.
+
+    From those of each process (Chan, Golub and LeVeque 1983), as squares that are
+    summed before the mean is known would lose digits.
+    """
+    axes = [0, *range(2, features.ndim)]
+    variance, mean = torch.var_mean(features, axes, correction=0)
+    pixels = torch.full_like(mean, features.numel() / len(mean))
+    table = team.table(torch.stack([pixels, mean, variance]))
+    counts, means, variances = table.unbind(1)
+    count = counts.sum(0)
+    mean = (counts * means).sum(0) / count
+    variance = (counts * (variances + (means - mean).square())).sum(0) / count
+    return mean, variance, count
