@@ -167,7 +167,7 @@ def test_seed_changes_more_than_the_first_weights(
     monkeypatch.setattr(learner, "build_network", same_network)
     if name == "dropout":
         batch = loop.Dataset.batch
-        monkeypatch.setattr(loop.Dataset, "batch", lambda self, step: batch(self, 1))
+        monkeypatch.setattr(loop.Dataset, "batch", lambda self, *_: batch(self, 1))
         monkeypatch.setattr("napari_unet.training.patches.step_seed", lambda *_: 1)
     losses = [
         kinds(events_of(1, seed=seed, dropout=dropout), StepDone)[0].loss
