@@ -164,7 +164,11 @@ def correct_and_go_on(qtbot: QtBot, viewer: Viewer, predict: Any) -> Any:
     assert "All steps are done" in train.status.text()
     click(qtbot, train.predict_button)
     assert predict.model.path() != run
+    older = predict.threshold.labels
     run_to_the_end(qtbot, predict, predict.predict_button)
+    assert predict.threshold.labels.visible
+    live = [each for each in viewer.layers if LIVE_KEY in each.metadata]
+    assert not any(each.visible for each in (older, *live))  # they would shine through
     return predict
 
 
@@ -182,6 +186,7 @@ def find_and_measure(
     )
     run_to_the_end(qtbot, objects, objects.apply_button)
     assert "objects in the layer" in objects.status.text()
+    assert not predict.threshold.labels.visible
     run_to_the_end(qtbot, objects, objects.measure.button)
     assert objects.status.text().startswith("Measured")
     saves_as(patch, path)
@@ -222,6 +227,6 @@ def test_from_strokes_to_a_saved_report(
     correct_and_go_on(qtbot, viewer, predict)
     find_and_measure(qtbot, viewer, predict, tmp_path / "table.csv", monkeypatch)
     truth = viewer.open_sample(PLUGIN, "synthetic_em")[1]
-    truth.name = "truth"
+    truth.data, truth.name = (truth.data > 0) + 1, "truth"  # in the strokes' values
     evaluate(qtbot, viewer, predict, tmp_path / "report.html", monkeypatch)
     viewer.layers.selection.clear()

@@ -63,4 +63,6 @@ class ExamplesButton(QPushButton):
         return bool(shown)
 
     def _shown(self) -> list[Layer]:
-        return [each for each in self._viewer.layers if PREVIEW_KEY in each.metadata]
+        """Return the patches, the topmost first: napari may crash the other way."""
+        layers = reversed(self._viewer.layers)
+        return [each for each in layers if PREVIEW_KEY in each.metadata]

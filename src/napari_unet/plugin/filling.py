@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer
 
-from napari_unet.plugin.choices import RESULT_KEY
+from napari_unet.plugin.choices import LIVE_KEY, RESULT_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -82,8 +82,16 @@ class FillingLayers(QObject):
             layer = getattr(self._viewer, f"add_{kind}")(data, **meta)
             layer.metadata[RESULT_KEY] = {**layer.metadata[RESULT_KEY], PARTIAL: True}
             self._layers.append(layer)
+            if kind == "labels":
+                self._hide_older(layer)
         else:
             self._adder.stop()
+
+    def _hide_older(self, new: Layer) -> None:
+        """Hide what was labelled before on the same pixels: two would show as one."""
+        for layer in self._viewer.layers:
+            if layer not in self._layers and _shows_same(layer, new):
+                layer.visible = False
 
     def _show_new(self) -> None:
         """Draw the visible slice of the visible layers again; no other pixel is read.
@@ -98,3 +106,15 @@ class FillingLayers(QObject):
 
     def _present(self) -> list[Layer]:
         return [layer for layer in self._layers if layer in self._viewer.layers]
+
+
+def _shows_same(layer: Layer, new: Layer) -> bool:
+    if LIVE_KEY in layer.metadata:
+        return True
+    before, now = (each.metadata.get(RESULT_KEY, {}) for each in (layer, new))
+    return (
+        before.get("what") in ("labels", "objects")
+        and now.get("image") in (before.get("image"), str(layer.unique_id))
+        and tuple(layer.data.shape) == tuple(new.data.shape)
+        and list(layer.translate) == list(new.translate)
+    )

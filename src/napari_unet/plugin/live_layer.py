@@ -182,7 +182,7 @@ class LiveLayer(QObject):
 
     def _remove(self) -> None:
         """Remove what is left of the last training."""
-        for layer in list(self._viewer.layers):
+        for layer in list(reversed(self._viewer.layers)):  # napari may crash upwards
             if LIVE_KEY in layer.metadata:
                 self._viewer.layers.remove(layer)
         self._layer = None
