@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from torch.distributed import run as torchrun
 
 import napari_unet as nu
 from napari_unet.cli import build_parser
@@ -35,14 +36,20 @@ def command_lines() -> Iterator[tuple[str, str]]:
         text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
         lines += re.findall(r"`([^`]*)`", text)
         for line in lines:
-            if line.startswith("napari-unet ") and "…" not in line:
+            if line.startswith(("napari-unet ", "torchrun ")) and "…" not in line:
                 yield page.name, " ".join(line.split())
 
 
 @pytest.mark.parametrize(("page", "line"), [*command_lines()])
 def test_a_command_line_is_understood(page: str, line: str) -> None:
     # Brackets mark what may be left out.
-    arguments = shlex.split(re.sub(r"[\[\]]", "", line), comments=True)[1:]
+    program, *arguments = shlex.split(re.sub(r"[\[\]]", "", line), comments=True)
+    if program == "torchrun":
+        started = torchrun.get_args_parser().parse_args(arguments)
+        if not started.module:
+            return
+        assert started.training_script == "napari_unet"
+        arguments = started.training_script_args
     if arguments[-1] == "--help":
         arguments.pop()
         assert arguments[0] in build_parser().format_help()
@@ -63,6 +70,7 @@ def flags() -> set[str]:
 
 def test_each_flag_named_exists() -> None:
     elsewhere = {"--upgrade", "--no-deps"}
+    elsewhere |= {*torchrun.get_args_parser()._option_string_actions}
     text = "\n".join(page.read_text("utf-8") for page in PAGES)
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text))
     assert named - flags() - elsewhere == set()

@@ -55,7 +55,7 @@ LIMIT = 120  # seconds that no test comes near
 @contextmanager
 def torchrun(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     """Start two processes; in the end none is left."""
-    how = "--standalone", "--nproc-per-node", "2"
+    how = ["--standalone", "--nproc-per-node=2"]
     with subprocess.Popen(
         [sys.executable, "-m", "torch.distributed.run", *how, *arguments],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -74,6 +74,13 @@ def torchrun(*arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 def processes(launcher: subprocess.Popen[str]) -> list[psutil.Process]:
     return psutil.Process(launcher.pid).children(recursive=True)
+
+
+def process_of(launcher: subprocess.Popen[str], rank: int) -> psutil.Process:
+    (found,) = (
+        each for each in processes(launcher) if each.environ().get("RANK") == str(rank)
+    )
+    return found
 
 
 def said_until_done(launcher: subprocess.Popen[str]) -> tuple[str, str]:
@@ -312,12 +319,7 @@ def test_killed_process_ends_the_others_and_one_goes_on(
     run = tmp_path / "run"
     with example.start(run) as launcher:
         wait_for_steps(launcher, run, 3)
-        (killed,) = (
-            each
-            for each in processes(launcher)
-            if each.environ().get("RANK") == str(rank)
-        )
-        killed.kill()
+        process_of(launcher, rank).kill()
         _, complaint = launcher.communicate(timeout=LIMIT)
     assert launcher.returncode != 0
     assert "napari-unet: Another process of this training has ended" in complaint

@@ -304,7 +304,7 @@ def test_stopping_before_the_first_step_makes_no_model(tmp_path: Path) -> None:
 def test_interrupting_before_the_first_step_says_there_is_no_model(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def interrupted(self: Any, step: int) -> Any:
+    def interrupted(self: Any, step: int, share: slice) -> Any:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(loop.Dataset, "batch", interrupted)
@@ -315,10 +315,10 @@ def test_interrupting_before_the_first_step_says_there_is_no_model(
 def test_interrupting_returns_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     batch = loop.Dataset.batch
 
-    def interrupted(self: Any, step: int) -> Any:
+    def interrupted(self: Any, step: int, share: slice) -> Any:
         if step == 4:
             raise KeyboardInterrupt
-        return batch(self, step)
+        return batch(self, step, share)
 
     monkeypatch.setattr(loop.Dataset, "batch", interrupted)
     model = train(*squares(), budget="1h", **TINY)

@@ -112,7 +112,8 @@ class Trainer:
         Steers it from another thread.
     team : Team, optional
         The processes that train together. All but the first have no run folder and no
-        events: they learn their share of each batch as the first one says.
+        events: they learn their share of each batch as the first one says. Of `control`
+        they are not told: annotations do not change while several train.
     """
 
     def __init__(
