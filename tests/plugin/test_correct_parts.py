@@ -233,6 +233,16 @@ def test_the_view_goes_to_a_place_however_the_axes_are_ordered(
     assert len(frame.data) == 1
 
 
+def test_the_first_place_is_in_its_section_where_the_image_has_units() -> None:
+    viewer = ViewerModel()
+    image = viewer.add_image(
+        np.zeros((6, 50, 60)), scale=(50, 4, 4), units=("nm",) * 3, name="cells"
+    )
+    go_to(viewer, image, (4, 10, 20), 8)
+    assert viewer.dims.current_step[0] == 4
+    assert viewer.dims.nsteps[0] == 6
+
+
 def test_the_frame_takes_no_selection_and_fits_images_with_channels() -> None:
     viewer = ViewerModel()
     image = viewer.add_image(

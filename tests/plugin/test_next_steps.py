@@ -55,9 +55,9 @@ def test_a_step_opens_its_widget_on_the_prediction(
     field.choose(truth)
     asked: list[object] = []
 
-    def open_it(*which: object, tabify: bool) -> tuple[None, QWidget]:
+    def open_it(*which: object, tabify: bool) -> tuple[QWidget, QWidget]:
         asked.extend(which)
-        return None, opened
+        return opened, opened
 
     window = type(viewer.window)
     monkeypatch.setattr(

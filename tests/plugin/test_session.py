@@ -12,12 +12,15 @@ from qtpy.QtCore import QObject
 
 from napari_unet.errors import UNetError
 from napari_unet.plugin.pixel_job import PixelJob
-from napari_unet.plugin.session import Session, session_of
+from napari_unet.plugin.session import Session, open_widget, session_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from napari import Viewer
     from pytestqt.qtbot import QtBot
+
+    MakeViewer = Callable[..., Viewer]
 
 WAIT = 20_000
 
@@ -124,3 +127,18 @@ def test_closing_the_session_ends_both(
     session.close()
     assert not any(map(is_running, pids))
     assert not any(work.folder.exists() for work in works)
+
+
+def test_a_widget_that_is_open_comes_to_the_front(
+    make_napari_viewer: MakeViewer, qtbot: QtBot
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    train, predict = (open_widget(viewer, each) for each in ("Train", "Predict"))
+    qtbot.waitUntil(lambda: not predict.visibleRegion().isEmpty())
+    assert train.visibleRegion().isEmpty()
+
+    def is_in_front() -> bool:  # once napari has done with adding the other one
+        assert open_widget(viewer, "Train") is train
+        return not train.visibleRegion().isEmpty()
+
+    qtbot.waitUntil(is_in_front)

@@ -24,7 +24,7 @@ from napari_unet.plugin.correct_places import remove_frame
 from napari_unet.plugin.correct_store import autosave, layout_of
 from napari_unet.plugin.correct_unsure import Subject, UnsureBox
 from napari_unet.plugin.fields import button, form_in
-from napari_unet.plugin.session import DockedWidget
+from napari_unet.plugin.session import DockedWidget, open_widget
 
 if TYPE_CHECKING:
     import napari
@@ -138,9 +138,7 @@ class CorrectWidget(DockedWidget):
         except UNetError as error:
             show_error(str(error))
             return
-        _, train = self._viewer.window.add_plugin_dock_widget(
-            "napari-unet-lab", "Train", tabify=True
-        )
+        train = open_widget(self._viewer, "Train")
         train.offer(
             subject.image,
             subject.corrections,

@@ -10,12 +10,13 @@ from qtpy.QtWidgets import QHBoxLayout, QWidget
 
 from napari_unet.plugin.choices import RESULT_KEY, LayerChoice
 from napari_unet.plugin.fields import button
+from napari_unet.plugin.session import open_widget
+from napari_unet.plugin.settings import PLUGIN
 
 if TYPE_CHECKING:
     import napari
     from napari.layers import Layer
 
-_PLUGIN = "napari-unet-lab"
 _STEPS = {
     "Objects": "Find and measure the objects in this prediction.",
     "Correct": "See where this prediction is unsure, and correct it.",
@@ -55,9 +56,7 @@ class NextSteps(QWidget):
 
     def _open(self, name: str, _: bool = False) -> None:
         layer = self._prediction()
-        _, widget = self._viewer.window.add_plugin_dock_widget(
-            _PLUGIN, name, tabify=True
-        )
+        widget = open_widget(self._viewer, name)
         if layer is not None:
             self._viewer.layers.selection.active = layer
             _choose(widget, layer)
@@ -79,5 +78,5 @@ def _is_prediction(layer: Layer) -> bool:
 
 def _widgets() -> set[str]:
     """Return the names of the widgets in our manifest."""
-    manifest = PluginManager.instance().get_manifest(_PLUGIN)
+    manifest = PluginManager.instance().get_manifest(PLUGIN)
     return {each.display_name for each in manifest.contributions.widgets or ()}

@@ -15,7 +15,7 @@ from napari_unet.errors import ModelError
 from napari_unet.model import MODEL_FILE, read_info
 from napari_unet.plugin.correct_store import is_saved, open_saved
 from napari_unet.plugin.layers import layer_from_levels, layer_from_stack
-from napari_unet.plugin.session import session_of
+from napari_unet.plugin.session import open_widget, session_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +55,7 @@ def choose_model(path: str) -> list[tuple[None]]:
         return [(None,)]
     if (viewer := current_viewer()) is not None:
         session_of(viewer).announce(Path(path))
-        viewer.window.add_plugin_dock_widget("napari-unet-lab", "Predict", tabify=True)
+        open_widget(viewer, "Predict")
         show_info(f"The model {model.get('name') or Path(path).name} is chosen.")
     return [(None,)]
 

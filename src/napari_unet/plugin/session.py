@@ -14,6 +14,7 @@ from napari_unet.errors import UNetError
 from napari_unet.model import MODEL_FILE
 from napari_unet.plugin.fields import ScrollingColumn
 from napari_unet.plugin.keyboard import focus_style, press
+from napari_unet.plugin.settings import PLUGIN
 from napari_unet.plugin.worker_client import WorkerClient
 
 if TYPE_CHECKING:
@@ -128,6 +129,16 @@ def session_of(viewer: ViewerModel) -> Session:
         _SESSIONS[key] = Session()
         weakref.finalize(viewer, _SESSIONS.pop, key, None)
     return _SESSIONS[key]
+
+
+def open_widget(viewer: Any, name: str) -> Any:
+    """Open a widget of ours in front of the others, with which it shares a place.
+
+    napari leaves one that is open already behind their tabs.
+    """
+    dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, name, tabify=True)
+    dock.raise_()
+    return widget
 
 
 @atexit.register

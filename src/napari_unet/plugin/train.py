@@ -25,7 +25,7 @@ from napari_unet.plugin.pairs import FilePair
 from napari_unet.plugin.preview import PatchPlace
 from napari_unet.plugin.recipes import TrainRecipe
 from napari_unet.plugin.replay import ReplayButton
-from napari_unet.plugin.session import DockedWidget
+from napari_unet.plugin.session import DockedWidget, open_widget
 from napari_unet.plugin.sources import LayerRef
 from napari_unet.plugin.train_job import (
     preview_job,
@@ -327,9 +327,7 @@ class TrainWidget(DockedWidget):
         self.init.refresh(self.init.path())
 
     def _open_predict(self) -> None:
-        self._viewer.window.add_plugin_dock_widget(
-            "napari-unet-lab", "Predict", tabify=True
-        )
+        open_widget(self._viewer, "Predict")
 
     # -- what the worker reports ---------------------------------------------------
 

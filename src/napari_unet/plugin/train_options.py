@@ -45,6 +45,7 @@ class TrainOptions(QObject):
         self.preset = choice(
             {title: name for name, title in TITLES.items()} | {"Own": None}, ""
         )
+        self.preset.setMinimumContentsLength(5)  # the minutes are beside it
         self.advanced = OptionsForm(
             (o for o in options(TrainingConfig) if o.name not in _SHOWN_ELSEWHERE),
             elsewhere=("preset", "init", *DataBox.SHOWN),
