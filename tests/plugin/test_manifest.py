@@ -50,7 +50,7 @@ def test_widgets_are_in_the_menus(manifest: PluginManifest) -> None:
     ]
     assert {*listed} == {*commands}
     names = [each.display_name for each in widgets]
-    assert names == ["Train", "Predict", "Correct", "Objects", "Evaluate"]
+    assert names == ["Train", "Predict", "Correct", "Objects", "Evaluate", "Batch"]
 
 
 def test_plugin_modules_import_no_torch() -> None:

@@ -58,6 +58,12 @@ class BudgetField(QDoubleSpinBox):
 class FolderField(QWidget):
     """A folder, suggested until the user names another one.
 
+    Parameters
+    ----------
+    hint : str
+    what : str
+        Of what it may hold one that was begun.
+
     Attributes
     ----------
     edited : bool
@@ -66,14 +72,15 @@ class FolderField(QWidget):
 
     changed = Signal()
 
-    def __init__(self, hint: str) -> None:
+    def __init__(self, hint: str, what: str = "run") -> None:
         super().__init__()
         self.edited = False
         self.line = QLineEdit()
         self.line.textEdited.connect(self._on_edited)
         self.line.textChanged.connect(self._on_text)
-        self._hint = hint
-        browse = button("…", "Choose a folder; one that holds a run can be resumed.")
+        self._hint, self._what = hint, what
+        tip = f"Choose a folder; one that holds a {what} can be resumed."
+        browse = button("…", tip)
         browse.setFixedWidth(32)
         browse.clicked.connect(self._browse)
         row = _row(self)
@@ -100,7 +107,8 @@ class FolderField(QWidget):
         start = next(
             (each for each in self.path().parents if each.is_dir()), Path.home()
         )
-        if chosen := QFileDialog.getExistingDirectory(self, "Run folder", str(start)):
+        title = f"{self._what.capitalize()} folder"
+        if chosen := QFileDialog.getExistingDirectory(self, title, str(start)):
             self.edited = True
             self.line.setText(chosen)
 

@@ -10,13 +10,13 @@ from napari_unet.errors import UNetError
 from napari_unet.plugin import runs
 from napari_unet.plugin.settings import preferences
 from napari_unet.plugin.sources import Given, LayerRef, free_folder, keep
-from napari_unet.replay import Evaluation, Prediction, Told, Training
+from napari_unet.replay import Batch, Evaluation, Prediction, Told, Training
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    Done = tuple[Training | Prediction | Evaluation, list[str]]
+    Done = tuple[Training | Prediction | Evaluation | Batch, list[str]]
     """What to say, and sentences about it for the user."""
 
 _TIMED = (
@@ -217,6 +217,21 @@ class EvaluateRecipe:
             self.region,
         )
         return done, remarks
+
+
+@dataclass
+class BatchRecipe:
+    """A prediction of many images, which are files already."""
+
+    batch: Batch
+
+    def again(self) -> BatchRecipe:
+        """Return what does the same once more."""
+        return self
+
+    def gather(self) -> Callable[[], Done]:
+        """Say it; nothing has to be looked for."""
+        return lambda: (self.batch, [])
 
 
 def _beside(path: Path) -> Path:
