@@ -160,7 +160,7 @@ class Team:
         """Return what each process gives, shape (size, ...)."""
         rows = own.new_zeros(self.size, *own.shape)
         rows[self.rank] = own
-        return self.total(rows)
+        return _sum(rows)
 
 
 def find_team() -> Team:
@@ -198,7 +198,8 @@ def _explained() -> Iterator[None]:
         raise TrainingError(
             "Another process of this training has ended or cannot be reached, so this "
             "one ends, too; what it said stands above or in its own log. Go on with "
-            f"the run by resume, with as many processes as you like ({error})."
+            "the run by resume, with as many processes as you like "
+            f"({str(error).partition('. ')[0]})."
         ) from error
 
 
@@ -234,17 +235,16 @@ def _batch_norm(
         return functional.batch_norm(
             features, running_mean, running_var, weight, bias, False, momentum, eps
         )
-    wide = features.float()
-    mean, variance, count = _statistics(team, wide)
+    mean, variance, count = _statistics(team, features.detach())
     if running_mean is not None and running_var is not None:
-        unbiased = variance.detach() * count / (count - 1)
-        running_mean.lerp_(mean.detach(), momentum)
-        running_var.lerp_(unbiased, momentum)
-    scale = (variance + eps).rsqrt()
-    scale = scale if weight is None else scale * weight
-    shift = -mean * scale if bias is None else bias - mean * scale
-    shape = (1, -1, *[1] * (features.ndim - 2))
-    return (wide * scale.view(shape) + shift.view(shape)).to(features.dtype)
+        running_mean.lerp_(mean, momentum)
+        running_var.lerp_(variance * count / (count - 1), momentum)
+    weight = torch.ones_like(mean) if weight is None else weight
+    bias = torch.zeros_like(mean) if bias is None else bias
+    normal: torch.Tensor = _Normalise.apply(  # type: ignore[no-untyped-call]
+        features, weight, bias, mean, variance, count, eps
+    )
+    return normal
 
 
 def _statistics(
@@ -255,12 +255,59 @@ def _statistics(
     From those of each process (Chan, Golub and LeVeque 1983), as squares that are
     summed before the mean is known would lose digits.
     """
-    axes = [0, *range(2, features.ndim)]
-    variance, mean = torch.var_mean(features, axes, correction=0)
-    pixels = torch.full_like(mean, features.numel() / len(mean))
-    table = team.table(torch.stack([pixels, mean, variance]))
-    counts, means, variances = table.unbind(1)
+    zeros = features.new_zeros(2, features.shape[1], dtype=torch.float32)
+    own = torch.batch_norm_update_stats(features, zeros[0], zeros[1], 0.0)
+    pixels = torch.full_like(own[0], features.numel() / features.shape[1])
+    counts, means, variances = team.table(torch.stack([pixels, *own])).unbind(1)
     count = counts.sum(0)
     mean = (counts * means).sum(0) / count
     variance = (counts * (variances + (means - mean).square())).sum(0) / count
     return mean, variance, count
+
+
+class _Normalise(torch.autograd.Function):
+    """Normalise with the mean and variance of all processes.
+
+    The gradient is that of a layer in evaluation, less what each pixel changes through
+    both (Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167, section 3).
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        features: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor,
+        mean: torch.Tensor,
+        variance: torch.Tensor,
+        count: torch.Tensor,
+        eps: float,
+    ) -> torch.Tensor:
+        ctx.save_for_backward(features, weight, mean, variance, count)
+        ctx.eps = eps
+        return functional.batch_norm(
+            features, mean, variance, weight, bias, False, 0.0, eps
+        )
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
+        features, weight, mean, variance, count = ctx.saved_tensors
+        scale = (variance + ctx.eps).rsqrt()
+        own, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
+            gradients[0],
+            features,
+            weight,
+            mean,
+            variance,
+            mean,
+            scale,
+            False,
+            ctx.eps,
+            [True, True, True],
+        )
+        by_weight, by_bias = _sum(torch.stack([of_weight, of_bias])) / count
+        slope = weight * scale**2 * by_weight
+        start = weight * scale * by_bias - slope * mean
+        shape = (1, -1, *[1] * (features.ndim - 2))
+        own -= features * slope.view(shape) + start.view(shape)
+        return own, of_weight, of_bias, None, None, None, None
