@@ -45,7 +45,9 @@ def test_importing_the_package_loads_nothing_but_itself() -> None:
     assert foreign == {"napari_unet"}
 
 
-@pytest.mark.parametrize("module", ["config", "data", "errors", "prediction.plan"])
+@pytest.mark.parametrize(
+    "module", ["config", "data", "errors", "prediction.plan", "batch.run"]
+)
 def test_light_modules_load_no_torch(module: str) -> None:
     loaded = modules_loaded_by(f"import napari_unet.{module}")
     assert not loaded & {"torch", "napari", "qtpy", "magicgui"}

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from napari_unet.batch.call import batch
     from napari_unet.data import Stack, as_stack, open_stack, synthetic_em, write_stack
     from napari_unet.errors import (
         ConfigError,
@@ -56,6 +57,7 @@ __all__ = [
     "UNetError",
     "__version__",
     "as_stack",
+    "batch",
     "error_map",
     "evaluate",
     "evaluate_objects",
@@ -120,8 +122,8 @@ def __getattr__(name: str) -> object:
     value: object
     if name == "__version__":
         value = import_module("importlib.metadata").version("napari-unet-lab")
-    elif name == "networks":  # the package itself, which can be called
-        value = import_module(f"{__name__}.networks")
+    elif name in ("batch", "networks"):  # packages themselves, which can be called
+        value = import_module(f"{__name__}.{name}")
     else:
         value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
     globals()[name] = value

@@ -59,7 +59,7 @@ def list_parts(folder: Path) -> list[tuple[Path, Path]]:
     list of (Path, Path)
         The temporary file, and what it was to be called.
     """
-    parts = folder.glob(".*.part") if folder.is_dir() else ()
+    parts = folder.glob(".?*.?*.part") if folder.is_dir() else ()
     return [(part, part.with_name(part.stem[1:].rpartition(".")[0])) for part in parts]
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from napari_unet.batch import cluster as cluster_module
-from napari_unet.batch.cluster import connect, cut
+from napari_unet.batch import share as share_module
+from napari_unet.batch.cluster import connect
 from napari_unet.batch.run import Order, run_batch
-from napari_unet.batch.share import key_of, pack, unpack
+from napari_unet.batch.share import cut, key_of, pack, unpack
 from napari_unet.config import NetworkConfig, OutputConfig, PredictionConfig
 from napari_unet.data import as_stack, write_stack
 from napari_unet.errors import UNetError
@@ -69,7 +69,7 @@ def test_a_cluster_writes_the_same_bytes_as_one_machine(
     monkeypatch: pytest.MonkeyPatch,
     kind: str,
 ) -> None:
-    monkeypatch.setattr(cluster_module, "SHARE", 1)  # as many shares as can be
+    monkeypatch.setattr(share_module, "SHARE", 1)  # as many shares as can be
     files = OutputConfig(format=kind)
     how: dict[str, Any] = {"probabilities": True, "objects": True}
     address = scheduler.scheduler.address
@@ -99,7 +99,7 @@ def test_the_dashboard_is_named(
 def test_a_worker_that_dies_costs_its_shares_only(
     model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster_module, "SHARE", 1)
+    monkeypatch.setattr(share_module, "SHARE", 1)
     with connect(workers=2) as client:
         order = Order(
             model,
@@ -181,7 +181,7 @@ def _shares(shape: tuple[int, ...], **options: Any) -> tuple[Any, list[Any]]:
 
 
 def test_shares_cover_each_block_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster_module, "SHARE", 2**18)
+    monkeypatch.setattr(share_module, "SHARE", 2**18)
     work, shares = _shares((3, 560, 610), tile=512)
     places: list[Any] = []
     for share in shares:
@@ -194,7 +194,7 @@ def test_shares_cover_each_block_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_small_sections_go_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cluster_module, "SHARE", 4 * 32 * 32)
+    monkeypatch.setattr(share_module, "SHARE", 4 * 32 * 32)
     _, shares = _shares((10, 20, 20), tile=32)
     # Batches hold 256 windows, and sections are not cut out of one.
     assert [share.frames for share in shares] == [(0, 10)]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import os
 from collections import deque
 from dataclasses import dataclass, field, replace
@@ -29,7 +28,7 @@ from napari_unet.batch.share import (
     Recipe,
     Share,
     compute_share,
-    key_of,
+    cut,
     measure_share,
     model_bytes,
     unpack,
@@ -46,13 +45,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from napari_unet.batch.inputs import Item
-    from napari_unet.prediction.block import Place
-    from napari_unet.prediction.engine import Prediction
-
-SHARE = 2**24
-"""Pixels, halo included, that a share has at least where an image is large enough."""
 
 _AHEAD = 3  # shares per worker that are on their way
+_PATIENCE = 0.5  # seconds after which one who waits looks up, for Ctrl-C
+
+_KILLED = (
+    "Its worker died several times at work on this image, most likely because memory "
+    "ran out: give it less (--memory), then --retry-failed."
+)
 
 
 @contextlib.contextmanager
@@ -181,12 +181,19 @@ class _Run:
         self._running: deque[_Running] = deque()
         self._opening: deque[tuple[Item, Any]] = deque()
         self._predictor: Any = None
+        self._suspects: deque[Item] = deque()  # at work when workers died
+        self._alone = False
 
     def predict(self, items: deque[Item]) -> Iterator[Event]:
+        """Predict all images; at the end each suspect by itself."""
+        yield from self._predict(items)
+        self._alone = True
+        while self._suspects:
+            yield from self._predict(deque([self._suspects.popleft()]))
+
+    def _predict(self, items: deque[Item]) -> Iterator[Event]:
         """Keep shares on their way; take the results of the first image in order."""
-        while True:
-            if self._should_stop():
-                break
+        while not self._should_stop():
             yield from self._fill_up(items)
             if not self._running:
                 break
@@ -239,6 +246,8 @@ class _Run:
 
     def _start(self, item: Item, measured: Any) -> Iterator[Event]:
         """Open the files of an image whose grey values are measured."""
+        if not self._wait(measured):
+            return
         try:
             normalise, image = measured.result()
             stack = open_stack(item.image, axes=self._task.axes)
@@ -250,8 +259,7 @@ class _Run:
             )
             filling = Filling.begin(self._task, opened, self._predictor)
         except Exception as error:  # noqa: BLE001  one image must not end the others
-            self._raise_if_lost(error)
-            yield failure(item, error)
+            yield from self._fail(item, error)
             return
         work = filling.results.work
         self._predictor = work.predictor
@@ -262,15 +270,16 @@ class _Run:
 
     def _take(self, running: _Running) -> Iterator[Event]:
         """Wait for the first share of an image, and hand its blocks on."""
+        if not self._wait(running.futures[0]):
+            return
         try:
             for packed in running.futures.popleft().result():
                 running.filling.sink.put(unpack(packed))
                 running.done += 1
         except Exception as error:  # noqa: BLE001  as above
-            self._raise_if_lost(error)
             self._running.remove(running)
             self._drop(running)
-            yield failure(running.filling.opened.item, _plain(error))
+            yield from self._fail(running.filling.opened.item, error)
             return
         work = running.filling.results.work
         total = work.frames * len(work.plan.tiles)
@@ -281,9 +290,24 @@ class _Run:
             self._client.cancel(list(running.futures))
         running.filling.drop()
 
-    def _raise_if_lost(self, error: Exception) -> None:
+    def _wait(self, future: Any) -> bool:
+        """Wait until it is done; false if a stop was asked for before."""
+        wait = import_module("distributed").wait
+        while not future.done():
+            if self._should_stop():
+                return False
+            with contextlib.suppress(TimeoutError):
+                wait(future, timeout=_PATIENCE)
+        return True
+
+    def _fail(self, item: Item, error: Exception) -> Iterator[Event]:
         if self._client.status != "running":
             raise OSError(str(error) or "no answer")
+        killed = type(error).__name__ == "KilledWorker"
+        if killed and not self._alone:  # it may have been another's fault
+            self._suspects.append(item)
+        else:
+            yield failure(item, UNetError(_KILLED) if killed else error)
 
 
 def _recipe(task: Task, opened: Opened, filling: Filling) -> Recipe:
@@ -303,57 +327,3 @@ def _recipe(task: Task, opened: Opened, filling: Filling) -> Recipe:
         },
         filling.sink.needs_probabilities,
     )
-
-
-def cut(work: Prediction, skip: Callable[[Place], bool]) -> Iterator[Share]:
-    """Cut what is to be computed of an image into shares of about equal cost.
-
-    Sections are kept together where they are small; of large ones a share has some of
-    the blocks. Where batches of windows go across sections, shares begin with one.
-    """
-    tiles, batch = len(work.plan.tiles), work.plan.batch
-    frames = work.frames
-    if work.rescaling is not None:  # its blocks are bands of all that is seen
-        yield Share((0, frames))
-        return
-    cost = tiles * math.prod(work.plan.window)
-    together = max(1, SHARE // cost)
-    step = batch // math.gcd(batch, tiles)  # as many whole batches end with a section
-    together = -(-together // step) * step
-    for first in range(0, frames, together):
-        last = min(first + together, frames)
-        places = _places(work, skip, first, last)
-        if not places:
-            continue
-        count = max(1, -(-cost * (last - first) // SHARE)) if together == 1 else 1
-        size = -(-len(places) // count)
-        if not work.plan.blended:
-            size = -(-size // batch) * batch
-        for start in range(0, len(places), size):
-            yield Share((first, last), frozenset(places[start : start + size]))
-
-
-def _places(
-    work: Prediction, skip: Callable[[Place], bool], first: int, last: int
-) -> list[Any]:
-    """List the blocks of some sections that are not there yet, in order."""
-    found: dict[Any, None] = {}
-
-    def note(place: Place) -> bool:
-        if not skip(place):
-            found[key_of(place)] = None
-        return True  # nothing is computed here
-
-    for _ in work.blocks(skip=note, frames=slice(first, last)):
-        pass
-    return list(found)
-
-
-def _plain(error: Exception) -> Exception:
-    """Say what a worker's death means."""
-    if type(error).__name__ == "KilledWorker":
-        return UNetError(
-            "Its worker died several times at work on this image, most likely because "
-            "memory ran out: give it less (--memory), then --retry-failed."
-        )
-    return error

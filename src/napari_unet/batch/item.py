@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.batch.inputs import output_stem
-from napari_unet.batch.manifest import Fingerprint, glance, read
+from napari_unet.batch.manifest import Fingerprint, is_unchanged, read
 from napari_unet.batch.results import file_names, measure, score
 from napari_unet.data import open_stack
 from napari_unet.data.normalisation import measure_normalisation
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from napari_unet.data.normalisation import Normalisation
     from napari_unet.model import Model
     from napari_unet.prediction.predictor import Predictor
+
+_FULL = errno.ENOSPC, errno.EDQUOT
 
 SMALL = 2**27
 """Bytes of pixels up to which an image is decoded once and kept while it is at work."""
@@ -165,7 +168,7 @@ class Filling:
         opened, seconds = self.opened, time.monotonic() - self.began
         try:
             self.sink.join()
-            if not opened.image.same_as(glance(opened.item.image) or _GONE):
+            if not is_unchanged(opened.item.image, opened.image):
                 raise StackFormatError(
                     f"{opened.item.image} changed while it was read. Run the batch "
                     "again when it is complete."
@@ -201,9 +204,6 @@ class _DroppedError(Exception):
     """A prediction is left as it is."""
 
 
-_GONE = Fingerprint(-1, -1)
-
-
 class Finisher:
     """Finishes images in a thread, one behind the one that is computed."""
 
@@ -232,10 +232,26 @@ class Finisher:
 
 
 def failure(item: Item, error: BaseException) -> ItemFailed:
-    """Say why an image failed."""
-    reason = str(error)
-    if not isinstance(error, UNetError):
-        reason = f"{type(error).__name__}: {error}"
+    """Say why an image failed.
+
+    Raises
+    ------
+    UNetError
+        If there is no room left on the disk: all others would fail, too.
+    """
+    reason = reason_of(error)
+    cause = error if isinstance(error, OSError) else error.__cause__
+    if isinstance(cause, OSError) and cause.errno in _FULL:
+        raise UNetError(
+            f"{reason} What is done is kept: the same command goes on, once there is "
+            "room."
+        ) from error
     with contextlib.suppress(OSError):
         return ItemFailed(item.name, reason, asdict(read(item.image)))
     return ItemFailed(item.name, reason)
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what an error says, with its kind where that is not our own."""
+    words = str(error)
+    return words if isinstance(error, UNetError) else f"{type(error).__name__}: {words}"

@@ -160,12 +160,9 @@ class Manifest:
         return self._is_same(item, record)
 
     def _is_same(self, item: Item, record: Record) -> bool:
-        now = glance(item.image)
-        if record.image is None or now is None:
-            return record.image is now
-        if record.image.same_as(now):
-            return True
-        return bool(record.image.digest) and record.image.same_as(read(item.image))
+        if record.image is None:
+            return glance(item.image) is None
+        return is_unchanged(item.image, record.image)
 
     def _add(self, values: dict[str, Any]) -> None:
         try:
@@ -223,6 +220,14 @@ def glance(path: Path) -> Fingerprint | None:
         sum(stat.st_size for stat in stats),
         max((stat.st_mtime_ns for stat in stats), default=0),
     )
+
+
+def is_unchanged(path: Path, image: Fingerprint) -> bool:
+    """Whether an image holds what it held, perhaps copied or touched since."""
+    now = glance(path)
+    if now is None or image.same_as(now):
+        return now is not None
+    return now.size == image.size and image.same_as(read(path))
 
 
 def read(path: Path) -> Fingerprint:

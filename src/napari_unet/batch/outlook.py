@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from napari_unet.batch.inputs import list_items
+from napari_unet.batch.item import reason_of
 from napari_unet.batch.manifest import NAME, Manifest
 from napari_unet.batch.order import check_output, find_purposes, planned_files
 from napari_unet.batch.run import list_waiting
 from napari_unet.data import open_stack
 from napari_unet.data.region import find_region
-from napari_unet.errors import UNetError
 from napari_unet.model import Model
 from napari_unet.prediction.engine import check_channels
 from napari_unet.prediction.predictor import Predictor
@@ -83,6 +85,49 @@ class Outlook:
         )
 
 
+@dataclass(frozen=True)
+class Total:
+    """What would be done in all.
+
+    Attributes
+    ----------
+    images, settled, failing : int
+        How many there are; are done or have failed before; and would fail.
+    seconds : float
+        By the speed of the network alone.
+    memory : int
+        Bytes that the largest is expected to take.
+    """
+
+    images: int = 0
+    settled: int = 0
+    failing: int = 0
+    seconds: float = 0.0
+    memory: int = 0
+
+    def plus(self, image: Outlook) -> Total:
+        """Return the total with one more image."""
+        return Total(
+            self.images + 1,
+            self.settled + (image.state == "settled"),
+            self.failing + bool(image.problem),
+            round(self.seconds + image.seconds, 2),
+            max(self.memory, image.memory),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+    def line(self) -> str:
+        """Return it as a line to read."""
+        time = str(timedelta(seconds=math.ceil(self.seconds)))
+        return (
+            f"{self.images} images: {self.settled} settled before, {self.failing} "
+            f"would fail; about {time} of computing, {self.memory / 1e6:.0f} MB at most"
+        )
+
+
 def look_ahead(order: Order) -> Iterator[Outlook]:
     """Say of each image of a batch what would be done with it.
 
@@ -109,8 +154,8 @@ def look_ahead(order: Order) -> Iterator[Outlook]:
             continue
         try:
             yield _look(order, item, model, predictor, speed)
-        except UNetError as error:
-            yield Outlook(item.name, "waiting", problem=str(error))
+        except Exception as error:  # noqa: BLE001  a broken file may fail in any way
+            yield Outlook(item.name, "waiting", problem=reason_of(error))
 
 
 def _look(
@@ -123,9 +168,7 @@ def _look(
     frames = len(list_frames(stack, model.config, region))
     bounds = region.along("ZYX"[-len(shape) :])
     plan = predictor.plan(shape, order.config.tile, bounds, frames=frames)
-    computed = frames * sum(
-        _size([span.last - span.first for span in tile.spans]) for tile in plan.tiles
-    )
+    computed = frames * len(plan.tiles) * math.prod(plan.window)
     return Outlook(
         item.name,
         "waiting",
@@ -150,11 +193,4 @@ def _pixels_per_second(predictor: Predictor) -> float:
     while time.monotonic() - began < _PROBED:
         predictor(batch)
         calls += 1
-    return calls * _size(lengths) / (time.monotonic() - began)
-
-
-def _size(lengths: list[int]) -> int:
-    found = 1
-    for length in lengths:
-        found *= length
-    return found
+    return calls * math.prod(lengths) / (time.monotonic() - began)

@@ -156,32 +156,34 @@ class Survivor:
     def predict(self, items: Sequence[Item]) -> Iterator[Event]:
         """Predict images; after a death, those that were at work each by itself."""
         left = list(items)
+        suspects: list[Item] = []
         while left and not self._should_stop():
-            try:
-                yield from self._predict(left, left)
-                return
-            except WorkerDiedError:
-                suspects = left[:_TOGETHER]
-            for item in suspects:
-                if self._should_stop():
-                    return
+            with Worker(self._lock) as worker:
                 try:
-                    yield from self._predict([item], left)
+                    while suspects and not self._should_stop():
+                        yield from self._ask(worker, suspects[:1], left)
+                        del suspects[0]
+                    yield from self._ask(worker, left, left)
+                    return
                 except WorkerDiedError as error:
-                    left.remove(item)
-                    yield ItemFailed(item.name, str(error))
+                    if not suspects:
+                        suspects = left[:_TOGETHER]
+                    elif (item := suspects.pop(0)) in left:
+                        left.remove(item)
+                        yield ItemFailed(item.name, str(error))
 
-    def _predict(self, items: Sequence[Item], left: list[Item]) -> Iterator[Event]:
-        """Predict images in a new process; those that are settled leave `left`."""
-        settled = {item.name: item for item in items}
+    def _ask(
+        self, worker: Worker, items: Sequence[Item], left: list[Item]
+    ) -> Iterator[Event]:
+        """Predict images; those that are settled leave `left`."""
+        if self._should_stop():
+            return
         told = [
             (item.name, str(item.image), item.truth and str(item.truth), item.region)
             for item in items
         ]
-        with Worker(self._lock) as worker:
-            for event in worker.ask(
-                {**self._request, "items": told}, self._should_stop
-            ):
-                if isinstance(event, ItemDone | ItemFailed):
-                    left.remove(settled[event.name])
-                yield event
+        settled = {item.name: item for item in items}
+        for event in worker.ask({**self._request, "items": told}, self._should_stop):
+            if isinstance(event, ItemDone | ItemFailed):
+                left.remove(settled[event.name])
+            yield event

@@ -202,7 +202,10 @@ def _started(
     waiting = set(names)
     settled = [item for item in items if item.name not in waiting]
     failed = sum(manifest.records[item.name].state == "failed" for item in settled)
-    remarks = [f"Dask dashboard: {client.dashboard_link}"] if client else []
+    remarks = []
+    if client:
+        count = len(client.scheduler_info()["workers"])
+        remarks.append(f"Dask dashboard: {client.dashboard_link} ({count} workers now)")
     if failed:
         remarks.append(
             f"{failed} failed in an earlier run and did not change since: "

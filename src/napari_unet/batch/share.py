@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import tempfile
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -23,10 +24,15 @@ from napari_unet.prediction.block import Block
 from napari_unet.prediction.to_files import Job
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from napari_unet.prediction.block import Place
     from napari_unet.prediction.engine import Prediction
 
     Key = tuple[int | tuple[int, int], ...]
+
+SHARE = 2**24
+"""Pixels, halo included, that a share has at least where an image is large enough."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +129,50 @@ def compute_share(model: bytes, recipe: Recipe, share: Share) -> list[Packed]:
         frames=slice(*share.frames),
     )
     return [pack(block) for block in blocks if not isinstance(block, int)]
+
+
+def cut(work: Prediction, skip: Callable[[Place], bool]) -> Iterator[Share]:
+    """Cut what is to be computed of an image into shares of about equal cost.
+
+    Sections are kept together where they are small; of large ones a share has some of
+    the blocks. Where batches of windows go across sections, shares begin with one.
+    """
+    tiles, batch = len(work.plan.tiles), work.plan.batch
+    frames = work.frames
+    if work.rescaling is not None:  # its blocks are bands of all that is seen
+        yield Share((0, frames))
+        return
+    cost = tiles * math.prod(work.plan.window)
+    together = max(1, SHARE // cost)
+    step = batch // math.gcd(batch, tiles)  # as many whole batches end with a section
+    together = -(-together // step) * step
+    for first in range(0, frames, together):
+        last = min(first + together, frames)
+        places = _places(work, skip, first, last)
+        if not places:
+            continue
+        count = max(1, -(-cost * (last - first) // SHARE)) if together == 1 else 1
+        size = -(-len(places) // count)
+        if not work.plan.blended:
+            size = -(-size // batch) * batch
+        for start in range(0, len(places), size):
+            yield Share((first, last), frozenset(places[start : start + size]))
+
+
+def _places(
+    work: Prediction, skip: Callable[[Place], bool], first: int, last: int
+) -> list[Any]:
+    """List the blocks of some sections that are not there yet, in order."""
+    found: dict[Any, None] = {}
+
+    def note(place: Place) -> bool:
+        if not skip(place):
+            found[key_of(place)] = None
+        return True  # nothing is computed here
+
+    for _ in work.blocks(skip=note, frames=slice(first, last)):
+        pass
+    return list(found)
 
 
 def pack(block: Block) -> Packed:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import argparse
 
     from napari_unet.batch.order import Order
+    from napari_unet.batch.outlook import Outlook, Total
 
 
 def add_batch(commands: Any) -> None:
@@ -123,13 +124,18 @@ def _order(given: argparse.Namespace) -> Order:
 
 def _dry_run(given: argparse.Namespace, order: Order) -> int:
     """List what would be done; 1 if an image cannot be."""
-    from napari_unet.batch.outlook import look_ahead
+    from napari_unet.batch.outlook import Total, look_ahead
 
-    code = 0
+    total = Total()
     for each in look_ahead(order):
-        code = code or int(bool(each.problem))
-        if given.json:
-            write(json.dumps(each.to_dict()))
-        elif not given.quiet:
-            write(each.line())
-    return code
+        total = total.plus(each)
+        _tell(given, each)
+    _tell(given, total)
+    return 1 if total.failing else 0
+
+
+def _tell(given: argparse.Namespace, outlook: Outlook | Total) -> None:
+    if given.json:
+        write(json.dumps(outlook.to_dict()))
+    else:
+        say(given, outlook.line())
