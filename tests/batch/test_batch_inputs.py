@@ -95,3 +95,9 @@ def test_truth_is_found_in_the_same_place_by_name(tmp_path: Path) -> None:
     _touch(tmp_path / "truth/x/a.tif")
     with pytest.raises(ConfigError, match="scored by"):
         list_items([tmp_path / "in"], tmp_path / "out", tmp_path / "truth")
+
+
+def test_a_pattern_leaves_the_results_of_an_earlier_run_out(tmp_path: Path) -> None:
+    _touch(tmp_path / "a.tif", tmp_path / "out/a.labels.tif")
+    items = list_items([tmp_path / "**" / "*.tif"], tmp_path / "out")
+    assert [item.name for item in items] == ["a.tif"]

@@ -101,7 +101,12 @@ def _expand(path: Path, out: Path) -> Iterator[Item]:
         yield Item(path.name, path)
     elif has_magic(str(path)):
         fitting = sorted(map(Path, glob(str(path), recursive=True)))  # noqa: PTH207
-        files = [each for each in fitting if _is_image(each)]
+        inside = out.resolve()  # results of an earlier run are no input
+        files = [
+            each
+            for each in fitting
+            if _is_image(each) and not each.resolve().is_relative_to(inside)
+        ]
         yield from _of(files, _fixed_part(path), path)
     else:
         raise StackFormatError(
