@@ -40,6 +40,7 @@ lint: setup ## check style, types and the arrows between the modules
 bench: setup ## measure speed and memory
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/prediction.py
+	$(BIN)/python benchmarks/batch.py
 	xvfb-run -a -s "-screen 0 1280x800x24" $(BIN)/python benchmarks/stalls.py
 
 docs: setup ## draw the pictures of the README

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tifffile
 import torch
 from timing import median, python, ratio, untrained_model
 
@@ -28,7 +27,7 @@ from napari_unet.batch.item import Task
 from napari_unet.batch.pipeline import predict_items
 from napari_unet.batch.share import Recipe, Share, compute_share
 from napari_unet.config import OutputConfig, PredictionConfig
-from napari_unet.data import Stack, open_stack
+from napari_unet.data import Stack, open_stack, write_stack
 from napari_unet.data.normalisation import measure_normalisation
 from napari_unet.errors import UNetError
 from napari_unet.networks.compute import choose_dtype, dtype_name
@@ -86,7 +85,9 @@ class Case:
                 (rng.integers(2, 6), edge, edge) if number % 5 == 0 else (edge, edge)
             )
             image = rng.integers(0, 255, shape, np.uint8)
-            tifffile.imwrite(path, image, metadata={"axes": "ZYX"[-len(shape) :]})
+            sections = image.reshape(-1, edge, edge)
+            axes = "ZYX"[-len(shape) :]
+            write_stack(path, sections, shape=shape, axes=axes, dtype="uint8")
             pixels += image.size
         return cls(folder, model, list_items([folder / "in"], folder / "out"), pixels)
 

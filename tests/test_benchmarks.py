@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
-SHARED = ("memory", "prediction", "run", "timing")
+SHARED = ("batch", "memory", "prediction", "run", "timing")
 TINY = {"depth": 1, "width": 2}
 
 
@@ -75,3 +75,10 @@ def test_pieces_are_put_together_in_their_order(benchmark: Any) -> None:
     pieces = [piece for section in logits for piece in prediction.cut(section[None])]
     assert len(pieces) == 8
     np.testing.assert_array_equal(prediction.decided(pieces, inside.shape), inside)
+
+
+def test_a_batch_is_timed_beside_the_engine(benchmark: Any, tmp_path: Path) -> None:
+    batch = benchmark("batch")
+    case = batch.Case.make(tmp_path, 2, 64)
+    (line,) = batch.throughput(case, 1)
+    assert float(line.split(": ")[1].split()[0]) > 0

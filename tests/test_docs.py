@@ -69,7 +69,7 @@ def flags() -> set[str]:
 
 
 def test_each_flag_named_exists() -> None:
-    elsewhere = {"--upgrade", "--no-deps"}
+    elsewhere = {"--upgrade", "--no-deps", "--scheduler-file"}  # of pip and Dask
     elsewhere |= {*torchrun.get_args_parser()._option_string_actions}
     text = "\n".join(page.read_text("utf-8") for page in PAGES)
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text))

@@ -112,7 +112,7 @@ def _start_here(workers: int | None) -> Any:
             n_workers=workers,
             threads_per_worker=1,
             dashboard_address=":0",
-            silence_logs=logging.ERROR,
+            silence_logs=logging.CRITICAL,  # what fails is told otherwise
         )
 
 

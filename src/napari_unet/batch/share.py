@@ -217,6 +217,7 @@ class _Holder:
         return 0
 
 
+@lru_cache(maxsize=2)  # a worker has the same bytes for all shares
 def _digest(model: bytes) -> str:
     return hashlib.blake2b(model, digest_size=16).hexdigest()
 
