@@ -123,7 +123,11 @@ def test_failed_images_are_tried_again_when_asked(
 def test_a_stop_leaves_the_rest_for_the_next_run(
     model: Path, images: Path, tmp_path: Path
 ) -> None:
-    order = Order(model, [images], tmp_path / "out", FP32)
+    pixels = np.zeros((1500, 1500), np.uint8)
+    path = images / "slow.tif"  # at work when the stop arrives
+    write_stack(path, [pixels], shape=pixels.shape, axes="YX", dtype=pixels.dtype)
+    tiny = PredictionConfig(precision="fp32", tile=32)
+    order = Order(model, [images], tmp_path / "out", tiny)
     stopped = []
     for event in run_batch(order, should_stop=lambda: bool(stopped)):
         if isinstance(event, ItemDone):
@@ -131,7 +135,7 @@ def test_a_stop_leaves_the_rest_for_the_next_run(
     assert isinstance(event, BatchFinished)
     assert event.left > 0
     _, last = _run(order)
-    assert (last.done, last.left) == (4, 0)
+    assert (last.done, last.left) == (5, 0)
 
 
 def test_a_worker_that_is_killed_costs_nothing(

@@ -637,7 +637,7 @@ def test_examples_are_shown_as_layers_and_taken_away_with_a_click(
     train = open_widget(viewer, "Train")
     set_options(train, augment="none", **SMALL)
     run = train.run.path()
-    assert train.preview_button.text() == "Sho&w augmented examples"
+    assert train.preview_button.text() == "Show au&gmented examples"
     run_to_the_end(qtbot, train, train.preview_button)
     names = [layer.name for layer in viewer.layers]
     assert names == ["tissue", "truth", "tissue patches", "tissue patches labels"]
@@ -653,7 +653,7 @@ def test_examples_are_shown_as_layers_and_taken_away_with_a_click(
     assert train.train_button.isEnabled()
     click(qtbot, train.preview_button)
     assert [layer.name for layer in viewer.layers] == ["tissue", "truth"]
-    assert train.preview_button.text() == "Sho&w augmented examples"
+    assert train.preview_button.text() == "Show au&gmented examples"
     set_options(train, patch_size=63)
     run_to_the_end(qtbot, train, train.preview_button)
     assert "patch_size is 63" in notes()[-1]

@@ -19,7 +19,7 @@ WHERE_PATCHES = (
     "The examples are on the right of the image: patches as they will be trained, and "
     "their labels."
 )
-_SHOW, _REMOVE = "Sho&w augmented examples", "Remove the e&xamples"
+_SHOW, _REMOVE = "Show au&gmented examples", "Remove the e&xamples"
 _HINTS = {
     _SHOW: "Show patches as they will be trained, beside the image.",
     _REMOVE: "Take the patches out of the viewer.",
