@@ -2,13 +2,16 @@ from __future__ import annotations
 
 import os
 import signal
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from napari_unet.batch import share as share_module
-from napari_unet.batch.cluster import connect
+from napari_unet.batch.cluster import connect, predict_on_cluster
+from napari_unet.batch.inputs import list_items
+from napari_unet.batch.item import Task
 from napari_unet.batch.run import Order, run_batch
 from napari_unet.batch.share import cut, key_of, pack, unpack
 from napari_unet.config import NetworkConfig, OutputConfig, PredictionConfig
@@ -155,6 +158,57 @@ def test_what_fails_on_a_worker_fails_alone(
     failed = [each for each in run_batch(order) if isinstance(each, ItemFailed)]
     assert [each.name for each in failed] == ["broken.tif"]
     assert "broken.tif" in failed[0].reason
+
+
+class KilledWorker(Exception):
+    """What Dask raises for a task whose workers died."""
+
+
+class Deadly:
+    """A cluster whose workers die of one image, always, and once of another."""
+
+    status = "running"
+
+    def __init__(self, *deadly: str) -> None:
+        self._deadly = list(deadly)
+
+    def scheduler_info(self) -> dict[str, Any]:
+        return {"workers": {}}
+
+    def submit(self, function: Any, *given: Any, **_: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        known = [each.result() if isinstance(each, Future) else each for each in given]
+        image = getattr(known[1], "image", "") if len(known) > 1 else ""
+        found = next((each for each in self._deadly if image.endswith(each)), None)
+        try:
+            if found is not None:
+                self._deadly.remove(found)
+                raise KilledWorker
+            future.set_result(function(*known))
+        except Exception as error:  # noqa: BLE001  whoever asks is told
+            future.set_exception(error)
+        return future
+
+    def cancel(self, futures: list[Any]) -> None:
+        """There is nothing to cancel."""
+
+
+def test_an_image_is_not_blamed_for_workers_that_another_killed(
+    model: Path, images: Path, tmp_path: Path
+) -> None:
+    from napari_unet import Model
+
+    loaded = Model.load(model)
+    out = tmp_path / "out"
+    task = Task(loaded, FP32, OutputConfig(), ["labels"], out)
+    items = list_items([images / "day *" / "*.tif"], out)
+    client = Deadly("one.tif", "two.tif", "two.tif")
+    events = list(predict_on_cluster(task, model, items, client))
+    done = [each.name for each in events if isinstance(each, ItemDone)]
+    failed = {each.name: each.reason for each in events if isinstance(each, ItemFailed)}
+    assert sorted(done) == ["day 1/one.tif"]
+    assert set(failed) == {"day 1/two.tif", "day 2/broken.tif"}
+    assert "--memory" in failed["day 1/two.tif"]
 
 
 def test_no_answer_is_an_error() -> None:
