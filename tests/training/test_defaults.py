@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,9 +25,17 @@ def test_only_the_loss_of_2015_weighs_classes_and_borders_by_itself(loss: str) -
     assert (found.class_balance, found.border_weight) == (not own[0], 3.0)
 
 
+def test_scribbles_weigh_their_classes_alike_unless_told_otherwise() -> None:
+    told = TrainingConfig(loss="cross-entropy-dice", zero_is_unlabelled=True)
+    assert complete_training(told).class_balance
+    assert complete_training(replace(told, class_balance=False)).class_balance is False
+    values = TrainingConfig(task="regression", zero_is_unlabelled=True)
+    assert complete_training(values).class_balance is False
+
+
 def test_nothing_is_left_open() -> None:
     meant = {"steps", "epochs", "steps_per_epoch", "init", "ignore", "clip", "patience"}
-    meant |= {"elastic_grid", "preset", "patch_depth", "anisotropy"}
+    meant |= {"elastic_grid", "preset", "patch_depth", "anisotropy", "class_names"}
     left = {
         name
         for name, value in complete_training(TrainingConfig()).to_dict().items()

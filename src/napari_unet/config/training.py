@@ -181,7 +181,7 @@ class TrainingConfig(ComputeConfig):
     class_balance: bool | None = option(
         None,
         "Whether rare classes weigh more (2015 paper, w_c), in any loss; by default "
-        "only in border-cross-entropy.",
+        "in border-cross-entropy, and for scribbles.",
     )
     border_weight: float | None = option(
         None,

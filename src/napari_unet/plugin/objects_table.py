@@ -145,7 +145,7 @@ class MeasurementsView(QWidget):
         self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.view.setSortingEnabled(True)
-        self.view.setMinimumHeight(56)  # or a small window would grow
+        self.view.setMinimumHeight(52)  # or a small window would grow
         self.view.setToolTip("<p>A click on a row goes to its object.</p>")
         self.view.verticalHeader().setDefaultSectionSize(22)
         header = self.view.horizontalHeader()

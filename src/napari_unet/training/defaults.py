@@ -58,6 +58,9 @@ def complete_training(
         "learning_rate": optimiser.learning_rate * (FINE_TUNING if tuned else 1),
         "weight_decay": optimiser.weight_decay,
     }
+    if config.zero_is_unlabelled and not config.regresses:
+        # How much is painted of a class does not say how common it is.
+        own["class_balance"] = True
     if config.init and config.depth is None and config.width is None:
         own |= _shape(config.init, config.network)
     missing = {name: own[name] for name in own if getattr(config, name) is None}
