@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.config import (
     EvaluationConfig,
+    ObjectConfig,
     OutputConfig,
     PredictionConfig,
     TrainingConfig,
@@ -21,6 +22,9 @@ from napari_unet.config import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+_Options = (
+    TrainingConfig | PredictionConfig | EvaluationConfig | OutputConfig | ObjectConfig
+)
 _PROGRAM = "napari-unet"
 _KIND_FLAGS = {"classes": [], "objects": ["--objects"], "values": ["--regression"]}
 _HOW_LONG = ("steps", "epochs", "budget")  # the first one that is given counts
@@ -312,7 +316,7 @@ def quoted(words: Iterable[str], *, windows: bool | None = None) -> str:
 
 
 def minimal(
-    config: type[TrainingConfig | PredictionConfig | EvaluationConfig | OutputConfig],
+    config: type[_Options],
     options: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the fewest options from which `config` is built again.

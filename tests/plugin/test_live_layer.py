@@ -189,6 +189,7 @@ def test_strokes_painted_while_it_trains_are_taken_in(
     qtbot.waitUntil(idle(train), timeout=WAIT)
     data = json.loads((run / "config.json").read_text())["data"]
     assert len(data["history"]) == 3
+    assert "painted while it trained" in " ".join(train.replay.done.remarks)
     assert not list(run.glob(".pixels-*"))
     painted = labels.data.copy()
     paint(viewer, labels, 2, range(10, 80), 70)  # heard by nobody any more

@@ -277,3 +277,24 @@ def test_what_is_missing_is_said(make_napari_viewer: MakeViewer, qtbot: QtBot) -
     qtbot.waitUntil(lambda: notes() != [], timeout=WAIT)
     assert "no image layer" in notes()[-1]
     assert widget.replay.isEnabled()
+
+
+def test_objects_again(
+    make_napari_viewer: MakeViewer, qtbot: QtBot, runs_folder: Path, tmp_path: Path
+) -> None:
+    viewer = make_napari_viewer()
+    rows, columns = np.ogrid[:40, :40]
+    mask = (rows - 12) ** 2 + (columns - 12) ** 2 < 90
+    mask |= (rows - 25) ** 2 + (columns - 25) ** 2 < 90  # they touch
+    viewer.add_labels(3 * mask.astype(np.uint8), name="mask", scale=(0.5, 0.5))
+    widget = open_widget(viewer, "Objects")
+    widget.form.field("minimum_size").setValue(9)
+    click(qtbot, widget.apply_button)
+    qtbot.waitUntil(idle(widget), timeout=WAIT)
+    expected = np.asarray(viewer.layers["mask objects"].data)
+    assert expected.max() == 2
+    for key in (DONE_COMMAND, DONE_PYTHON):
+        run(copied(qtbot, widget, key), tmp_path)
+        (found,) = runs_folder.glob("*/objects*.tif")
+        np.testing.assert_array_equal(np.asarray(open_stack(found)), expected)
+        found.unlink()

@@ -130,6 +130,7 @@ def predict_and_slide(qtbot: QtBot, viewer: Viewer, train: Any) -> Any:
         for _ in range(20):
             qtbot.keyClick(predict.threshold.slider, Qt.Key.Key_Right)
     assert (labels.data == np.max(labels.data)).mean() < share
+    assert "moved by hand" in predict.replay.done.remarks[0]
     return predict
 
 

@@ -20,7 +20,10 @@ from napari_unet.plugin.objects_input import ObjectInput
 from napari_unet.plugin.objects_job import order_objects
 from napari_unet.plugin.objects_measure import MeasureBox
 from napari_unet.plugin.objects_preview import LivePreview
+from napari_unet.plugin.recipes import ObjectsRecipe
+from napari_unet.plugin.replay import ReplayButton
 from napari_unet.plugin.session import DockedWidget
+from napari_unet.plugin.sources import LayerRef
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,6 +60,7 @@ class ObjectsWidget(DockedWidget):
         layout.addWidget(self.cancel_button)
         layout.addWidget(self.progress)
         layout.addWidget(self.status)
+        layout.addWidget(self.replay)
         layout.addStretch(1)
         self.preview = LivePreview(
             napari_viewer, self.session, self._what_is_wanted, self
@@ -79,6 +83,7 @@ class ObjectsWidget(DockedWidget):
         self.cancel_button = button("&Cancel", "Stop; objects found so far are kept.")
         self.progress = ProgressLine()
         self.status = paragraph()
+        self.replay = ReplayButton(self._recipe)
 
     def _objects_box(self) -> QGroupBox:
         box = QGroupBox("Find objects")
@@ -98,6 +103,7 @@ class ObjectsWidget(DockedWidget):
         self.measure.button.clicked.connect(self._on_measure)
         self.cancel_button.clicked.connect(self._on_cancel)
         self.use_keys(self.apply_button, self.cancel_button)
+        self.replay.said.connect(self.status.setText)
 
     def reset_choices(self, _: Any = None) -> None:
         """Follow the layers of the viewer; napari calls it when they change."""
@@ -126,10 +132,22 @@ class ObjectsWidget(DockedWidget):
         else:
             self.preview.stop()
 
+    def _recipe(self) -> ObjectsRecipe:
+        wanted, config = self._what_is_wanted()
+        if wanted.border_layer is not None:
+            raise UNetError(
+                "The probabilities of objects and border are a layer each, and in no "
+                "one file. Choose the predicted labels, or predict objects to files "
+                "(napari-unet predict --objects)."
+            )
+        layer, options = LayerRef(wanted.layer), config.to_dict()
+        return ObjectsRecipe(layer, wanted.inside, wanted.border, options)
+
     def _on_apply(self) -> None:
         try:
             wanted, config = self._what_is_wanted()
             order = order_objects(self._viewer, self.session, wanted, config)
+            self.replay.done = None if wanted.border_layer else self._recipe()
         except UNetError as error:
             show_error(str(error))
             return

@@ -38,6 +38,7 @@ from napari_unet.plugin.predict_job import (
     region_asked,
 )
 from napari_unet.plugin.recipes import PredictRecipe
+from napari_unet.plugin.relabelling import thresholds_of
 from napari_unet.plugin.replay import ReplayButton
 from napari_unet.plugin.session import DockedWidget
 from napari_unet.plugin.settings import Follower
@@ -52,6 +53,12 @@ if TYPE_CHECKING:
     from qtpy.QtWidgets import QCheckBox
 
     from napari_unet.plugin.pixel_job import PixelJob
+
+
+_MOVED = (
+    "The threshold of {!r} was moved by hand, which this does not do: save the layer "
+    "to have its labels in a file."
+)
 
 
 class PredictWidget(DockedWidget):
@@ -143,6 +150,7 @@ class PredictWidget(DockedWidget):
         self.cancel_button.clicked.connect(self._on_cancel)
         self.use_keys(self.predict_button, self.cancel_button)
         self.replay.said.connect(self.status.setText)
+        self.threshold.relabelling.finished.connect(self._on_relabelled)
 
     def reset_choices(self, _: Any = None) -> None:
         """Follow the layers of the viewer; napari calls it when they change."""
@@ -265,6 +273,13 @@ class PredictWidget(DockedWidget):
             self._wanted(),
             self.advanced.values(),
         )
+
+    def _on_relabelled(self) -> None:
+        """Have a copied command say what it does not do."""
+        labels = self.threshold.labels
+        if labels is not None and isinstance(self.replay.done, PredictRecipe):
+            moved = any(each != 0.5 for each in thresholds_of(labels).wanted)
+            self.replay.done.remarks[:] = [_MOVED.format(labels.name)] * moved
 
     def _on_cancel(self) -> None:
         if self._job is not None:

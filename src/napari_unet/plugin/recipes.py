@@ -11,12 +11,13 @@ from napari_unet.plugin import runs
 from napari_unet.plugin.settings import preferences
 from napari_unet.plugin.sources import Given, LayerRef, free_folder, keep
 from napari_unet.replay import Batch, Evaluation, Prediction, Told, Training
+from napari_unet.replay_objects import FindObjects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    Done = tuple[Training | Prediction | Evaluation | Batch, list[str]]
+    Done = tuple[Training | Prediction | Evaluation | Batch | FindObjects, list[str]]
     """What to say, and sentences about it for the user."""
 
 _TIMED = (
@@ -110,6 +111,8 @@ class PredictRecipe:
     wanted : sequence of str
         What is predicted besides labels.
     region : sequence of (int, int), or None
+    remarks : list of str
+        Why doing it again would give something else.
     """
 
     image: LayerRef
@@ -117,6 +120,7 @@ class PredictRecipe:
     options: Mapping[str, Any]
     wanted: Sequence[str] = ()
     region: Sequence[Sequence[int]] | None = None
+    remarks: list[str] = field(default_factory=list)
 
     def again(self) -> PredictRecipe:
         """Return what does the same once more."""
@@ -134,7 +138,7 @@ class PredictRecipe:
         return lambda: self._done(image)
 
     def _done(self, image: Given) -> Done:
-        remarks: list[str] = []
+        remarks = list(self.remarks)
         new = runs.new_run(self.image.name, datetime.now().astimezone())
         path, told = _file_of(image, self.image, new / "image.tif", remarks)
         out = new if path.parent == new else free_folder(_beside(path))
@@ -232,6 +236,49 @@ class BatchRecipe:
     def gather(self) -> Callable[[], Done]:
         """Say it; nothing has to be looked for."""
         return lambda: (self.batch, [])
+
+
+@dataclass
+class ObjectsRecipe:
+    """Objects found in a layer.
+
+    Attributes
+    ----------
+    layer : LayerRef
+    inside, border : int, str or None
+        As in `napari_unet.label_objects`.
+    options : mapping
+        Every option by name.
+    """
+
+    layer: LayerRef
+    inside: int | None
+    border: int | str | None
+    options: Mapping[str, Any]
+
+    def again(self) -> ObjectsRecipe:
+        """Return what does the same once more."""
+        return self
+
+    def gather(self) -> Callable[[], Done]:
+        """Look at the layer; what is returned is for a background thread.
+
+        Raises
+        ------
+        UNetError
+            If it is gone.
+        """
+        given = self.layer.given()
+        return lambda: self._done(given)
+
+    def _done(self, given: Given) -> Done:
+        remarks: list[str] = []
+        name = f"{self.layer.name} objects"
+        home = free_folder(runs.new_run(name, datetime.now().astimezone()))
+        path, told = _file_of(given, self.layer, home / "source.tif", remarks)
+        out = str(home / "objects.tif")
+        done = FindObjects(str(path), out, self.inside, self.border, self.options, told)
+        return done, remarks
 
 
 def _beside(path: Path) -> Path:

@@ -11,7 +11,7 @@ from napari.utils.notifications import show_error, show_info
 from qtpy.QtWidgets import QGridLayout, QGroupBox, QVBoxLayout, QWidget
 
 from napari_unet.errors import UNetError
-from napari_unet.events import Event, PatchesDrawn, TrainingFinished
+from napari_unet.events import Event, LabelsTaken, PatchesDrawn, TrainingFinished
 from napari_unet.model import find_model, read_info
 from napari_unet.plugin import runs
 from napari_unet.plugin.data_box import DataBox
@@ -45,6 +45,10 @@ if TYPE_CHECKING:
 _OTHERS = (
     "This trains on the chosen image alone; the list And holds {} more, which the same "
     "command takes as folders, or the function as lists."
+)
+_PAINTED = (
+    "Labels were painted while it trained, and taken in then; this trains on those of "
+    "its start."
 )
 
 
@@ -333,18 +337,26 @@ class TrainWidget(DockedWidget):
 
     def _on_event(self, event: Event) -> None:
         self.report.show_event(event)
-        if isinstance(event, TrainingFinished):
+        if isinstance(event, LabelsTaken):
+            self._remark(_PAINTED)
+        elif isinstance(event, TrainingFinished):
             self._on_finished(event)
         elif isinstance(event, PatchesDrawn):
             self.preview_button.show_patches(event, self._place)
             self.status.setText(WHERE_PATCHES)
 
     def _on_finished(self, event: TrainingFinished) -> None:
-        if event.reason == "stopped" and isinstance(self.replay.done, TrainRecipe):
-            self.replay.done.remarks.append(f"It was stopped at step {event.step}.")
+        if event.reason == "stopped":
+            self._remark(f"It was stopped at step {event.step}.")
         if event.model is not None:
             self.session.announce(Path(event.model))
         show_info(event.message)
+
+    def _remark(self, words: str) -> None:
+        """Have a copied command say why it gives something else."""
+        done = self.replay.done
+        if isinstance(done, TrainRecipe) and words not in done.remarks:
+            done.remarks.append(words)
 
     def _on_failed(self, message: str) -> None:
         if self._resuming:

@@ -1,0 +1,77 @@
+"""The shell line, and the script, that find the objects again that a window found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from napari_unet.config import ObjectConfig
+from napari_unet.replay import Told, as_flags, minimal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_WRITE = """\
+nu.write_stack(
+    {out!r},
+    np.asarray(found).reshape(-1, *found.shape[-2:]),
+    shape=found.shape,
+    axes=found.axes,
+    dtype=found.dtype,
+    pixel_size=found.pixel_size,
+    unit=found.unit,
+)
+"""
+
+
+@dataclass(frozen=True)
+class FindObjects:
+    """Objects found in a file of labels, probabilities or distances.
+
+    Attributes
+    ----------
+    source, out : str
+        Two files.
+    inside, border : int, str or None
+        As in `napari_unet.label_objects`.
+    options : mapping
+        Those of `ObjectConfig` by name.
+    told : Told
+    """
+
+    source: str
+    out: str
+    inside: int | str | None
+    border: int | str | None
+    options: Mapping[str, Any]
+    told: Told = field(default_factory=Told)
+
+    def command(self) -> list[str]:
+        """Return the arguments of the shell line, the program first."""
+        words = ["napari-unet", "objects", self.source, "--out", self.out]
+        flags = as_flags({**self._classes(), **minimal(ObjectConfig, self.options)})
+        return [*words, *self.told.flags(), *flags]
+
+    def script(self) -> str:
+        """Return the script."""
+        image = self.told.opened(self.source) if self.told else repr(self.source)
+        named = {**self._classes(), **minimal(ObjectConfig, self.options)}
+        given = [image, *(f"{name}={value!r}" for name, value in named.items())]
+        resized = ["from dataclasses import replace", ""]
+        return "\n".join(
+            [
+                *(resized if self.told.pixel_size is not None else []),
+                "import numpy as np",
+                "",
+                "import napari_unet as nu",
+                "",
+                "found = nu.label_objects(",
+                *(f"    {each}," for each in given),
+                ")",
+                _WRITE.format(out=self.out),
+            ]
+        )
+
+    def _classes(self) -> dict[str, int | str]:
+        both = {"inside": self.inside, "border": self.border}
+        return {name: each for name, each in both.items() if each is not None}
