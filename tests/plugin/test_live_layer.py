@@ -109,7 +109,7 @@ def test_live_layer_follows_the_slider_and_stays(
     click(qtbot, train.stop_button)
     qtbot.waitUntil(idle(train), timeout=WAIT)
     assert live_layers(viewer) == [layer]
-    assert not list(train._run.glob(".pixels-*"))
+    assert not list(train.run.last.glob(".pixels-*"))
     begin(qtbot, train)
     qtbot.waitUntil(lambda: bool(live_layers(viewer)), timeout=WAIT)
     assert live_layers(viewer) != [layer]

@@ -366,7 +366,7 @@ def test_stop_before_the_first_step_leaves_nothing_behind(
     add_tissue(viewer)
     train = open_widget(viewer, "Train")
     click(qtbot, train.train_button)
-    run = train._run
+    run = train.run.last
     click(qtbot, train.stop_button)
     qtbot.waitUntil(idle(train), timeout=WAIT)
     assert train.status.text() == "Stopped before the first step."
@@ -597,7 +597,7 @@ def test_objects_of_a_volume_are_learnt_and_found(
     set_options(train, depth=1, width=8, patch_size=32, patch_depth=4, validation=0.0)
     set_options(train, averaging=0.0, augment="light")
     run_to_the_end(qtbot, train, train.train_button)
-    info = read_info(train._run)
+    info = read_info(train.run.last)
     assert info["network"]["anisotropy"] == 2
     assert predict.advanced.values()["object_dims"] == 3
     assert predict.objects.isChecked()

@@ -76,7 +76,7 @@ class ObjectsWidget(DockedWidget):
         self.prediction = self.input.layer
         self.form = ObjectForm(options(ObjectConfig))
         self.live = tick(
-            "Li&ve preview", "Show the objects of the current section as values change."
+            "L&ive preview", "Show the objects of the current section as values change."
         )
         self.apply_button = button("Find obj&ects", "Find the objects in all sections.")
         self.measure = MeasureBox(self._viewer, self.session)

@@ -135,7 +135,7 @@ class ObjectInput(QWidget):
         self.border = choice({}, "What lies between objects; they grow over it.")
         form = form_in(self)
         form.setContentsMargins(0, 0, 0, 0)
-        form.addRow("La&yer", self.layer)
+        form.addRow("Laye&r", self.layer)
         form.addRow("Cl&ass", self.value)
         form.addRow("Fin&d", self.method)
         form.addRow("&Border", self.border)

@@ -75,7 +75,7 @@ class MeasureBox(QGroupBox):
         )
         form = form_in(self)
         form.addRow("&Of", self.labels)
-        form.addRow("&Intensity", self.image)
+        form.addRow("In&tensity", self.image)
         form.addRow(self.button)
         self.labels.chosen.connect(self._list_images)
         self._list_images()

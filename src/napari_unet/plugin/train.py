@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from napari_unet.model import find_model, read_info
 from napari_unet.plugin import runs
 from napari_unet.plugin.data_box import DataBox
 from napari_unet.plugin.examples import WHERE_PATCHES, ExamplesButton
-from napari_unet.plugin.fields import FolderField, button, folded, form_in, row_of
+from napari_unet.plugin.fields import button, folded, form_in, row_of
 from napari_unet.plugin.forecast import Forecast
 from napari_unet.plugin.live import PauseButton
 from napari_unet.plugin.live_layer import LiveLayer, live_choice
@@ -25,6 +24,7 @@ from napari_unet.plugin.pairs import FilePair
 from napari_unet.plugin.preview import PatchPlace
 from napari_unet.plugin.recipes import TrainRecipe
 from napari_unet.plugin.replay import ReplayButton
+from napari_unet.plugin.run_field import RunField
 from napari_unet.plugin.session import DockedWidget, open_widget
 from napari_unet.plugin.sources import LayerRef
 from napari_unet.plugin.train_job import (
@@ -64,9 +64,6 @@ class TrainWidget(DockedWidget):
         super().__init__(napari_viewer)
         self._viewer = napari_viewer
         self._job: PixelJob | None = None
-        self._run: Path | None = None
-        self._resuming = False
-        self._kept = False  # the folder, to be resumed after the worker died or failed
         self._make_fields()
         layout = self.column()
         layout.addWidget(self.data)
@@ -87,8 +84,7 @@ class TrainWidget(DockedWidget):
         self.data = DataBox(self._viewer, self.advanced)
         self.image, self.labels = self.data.image, self.data.labels
         self.classes, self.zero = self.data.classes, self.data.zero
-        self.run = FolderField("Folder for this run: its model, log and checkpoints.")
-        self.run.line.setPlaceholderText("a new folder")
+        self.run = RunField()
         self.preview_button = ExamplesButton(self._viewer)
         self.train_button = button("&Train", "Train a U-Net on these two layers.")
         self.pause_button = PauseButton()
@@ -220,29 +216,21 @@ class TrainWidget(DockedWidget):
     # -- what the user does --------------------------------------------------------
 
     def _on_folder(self) -> None:
-        if not self.run.line.text().strip():  # a new folder, when it is needed
-            self.run.edited = self._kept = False
-        stored = self._stored()
-        if stored is not None and self._job is None and self.run.path() != self._run:
-            self._run = self.run.path()
+        self.run.take_empty()
+        stored = self.run.stored()
+        idle, path = self._job is None, self.run.path()
+        if stored is not None and idle and path != self.run.last:
+            self.run.last = path
             self.options.enter_stored(stored)
             if "zero_is_unlabelled" in stored:
                 zero = self.zero.findData(stored["zero_is_unlabelled"])
                 self.zero.setCurrentIndex(zero)
         self._update_buttons()
 
-    def _stored(self) -> dict[str, Any] | None:
-        """Return the options of the run in the folder that is named, if there is one.
-
-        An empty line names none, not the home folder.
-        """
-        named = self.run.line.text().strip()
-        return runs.stored_options(self.run.path()) if named else None
-
     def _suggest_run(self) -> None:
-        if not (self.run.edited or self._kept) and self._job is None:
-            name = self.image.layer.name if self.image.layer is not None else ""
-            self.run.suggest(runs.new_run(name, datetime.now().astimezone()))
+        if self._job is None:
+            layer = self.image.layer
+            self.run.suggest_new(layer.name if layer is not None else "")
 
     def _on_train(self) -> None:
         try:
@@ -251,7 +239,6 @@ class TrainWidget(DockedWidget):
             show_error(str(error))
             return
         self._job = job
-        self._kept = False
         self.report.begin("Preparing the data …", training=True)
         job.reported.connect(self._on_event)
         job.failed.connect(self._on_failed)
@@ -279,13 +266,13 @@ class TrainWidget(DockedWidget):
             resume=resume,
             begin=partial(recipe.begin, recipe.labels.given(pairs[0][0])),
         )
-        self._run, self._resuming = run, resume
+        self.run.begin(run, resume=resume)
         self.replay.done = recipe
         return job
 
     def _recipe(self) -> TrainRecipe:
         others = len(self.data.stacks()) - 1  # says what is missing, too
-        entered, stored = self._entered(), self._stored()
+        entered, stored = self._entered(), self.run.stored()
         return TrainRecipe(
             LayerRef(self.image.layer),
             LayerRef(self.labels.layer),
@@ -359,26 +346,10 @@ class TrainWidget(DockedWidget):
             done.remarks.append(words)
 
     def _on_failed(self, message: str) -> None:
-        if self._resuming:
-            self._kept = True
-            message += " Empty the field Run folder to start a new run."
-        elif self._run is not None and runs.can_resume(self._run):
-            self._kept = True
-            message += (
-                f" The run is kept in {self._run}: press Resume to go on with it, or "
-                "empty the field Run folder to start a new one."
-            )
-        self._say_error(message)
+        self._say_error(message + self.run.after_failure())
 
     def _on_died(self, message: str) -> None:
-        if self._run is not None and runs.stored_options(self._run) is not None:
-            self._kept = True
-            message += (
-                f" The run is kept in {self._run}: press Resume to go on with it as it "
-                "is. Other options, such as a smaller batch, need a new run: empty the "
-                "field Run folder to start one."
-            )
-        self._say_error(message)
+        self._say_error(message + self.run.after_death())
 
     def _say_error(self, message: str) -> None:
         self.status.setText(message)
@@ -388,7 +359,7 @@ class TrainWidget(DockedWidget):
         self._on_idle()
         if not self.status.text():
             self.status.setText("Stopped before the first step.")
-        if not self._kept:
+        if not self.run.kept:
             self.run.edited = False
             self._suggest_run()
         self._update_buttons()
@@ -401,7 +372,7 @@ class TrainWidget(DockedWidget):
 
     def _update_buttons(self) -> None:
         running = self._job is not None
-        resume = not running and self._stored() is not None
+        resume = not running and self.run.stored() is not None
         goes_on = "&Continue" if self.init.path() is not None else "&Train"
         self.train_button.setText("Resum&e" if resume else goes_on)
         self.train_button.setEnabled(not running)
