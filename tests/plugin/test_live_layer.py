@@ -124,6 +124,21 @@ def test_live_layer_follows_the_slider_and_stays(
     qtbot.waitUntil(idle(train), timeout=WAIT)
 
 
+def test_moving_before_the_first_step_does_not_cost_the_preview(
+    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot
+) -> None:
+    viewer = make_napari_viewer()
+    add_tissue(viewer)
+    train = open_widget(viewer, "Train")
+    train.advanced.enter(SMALL)
+    click(qtbot, train.train_button)
+    viewer.dims.set_current_step(0, 2)  # while the worker starts
+    qtbot.waitUntil(lambda: bool(live_layers(viewer)), timeout=WAIT)
+    assert section_of(live_layers(viewer)[0]) == 2
+    click(qtbot, train.stop_button)
+    qtbot.waitUntil(idle(train), timeout=WAIT)
+
+
 def texts(box: Any) -> list[str]:
     return [box.itemText(index) for index in range(box.count())]
 

@@ -87,6 +87,7 @@ class LiveLayer(QObject):
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, TrainingStarted):
+            self._told = None  # what was said before it began was not heard
             self._tell()
         elif isinstance(event, LivePredicted):
             pixels = _taken(Path(event.path))
