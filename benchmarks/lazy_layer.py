@@ -170,8 +170,8 @@ def wait(milliseconds: int) -> None:
 
 def add_look(viewer: napari.Viewer, image: Any, model: Path, watch: Watch) -> Any:
     """Predict an image where it is looked at; wait for the layer."""
-    from napari_unet.plugin.lazy import Look
-    from napari_unet.plugin.lazy_levels import Slice
+    from napari_unet.plugin.look.levels import Slice
+    from napari_unet.plugin.look.look import Look
     from napari_unet.plugin.session import session_of
 
     watch.follow(Look, "_look", "_read", "_show", "_on_event", "_on_ended", "_submit")

@@ -7,7 +7,7 @@ import pytest
 from napari.layers import Labels
 
 from napari_unet.errors import MaskError
-from napari_unet.plugin.alignment import Overlap, find_overlap
+from napari_unet.plugin.evaluate.alignment import Overlap, find_overlap
 from napari_unet.plugin.layers import stack_from_layer
 
 

@@ -12,12 +12,12 @@ from qtpy.QtCore import Qt
 from napari_unet.batch.inputs import Item
 from napari_unet.batch.manifest import Manifest, Record
 from napari_unet.data import write_stack
-from napari_unet.plugin import batch_open
-from napari_unet.plugin.batch_fields import suggest_output
-from napari_unet.plugin.batch_open import Place, read_layers
-from napari_unet.plugin.batch_process import explain
-from napari_unet.plugin.batch_rows import DONE, FAILED, RESULTS, WAITING, Row, survey
-from napari_unet.plugin.batch_table import BatchModel, BatchTable
+from napari_unet.plugin.batch import open as batch_open
+from napari_unet.plugin.batch.fields import suggest_output
+from napari_unet.plugin.batch.open import Place, read_layers
+from napari_unet.plugin.batch.process import explain
+from napari_unet.plugin.batch.rows import DONE, FAILED, RESULTS, WAITING, Row, survey
+from napari_unet.plugin.batch.table import BatchModel, BatchTable
 
 if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot

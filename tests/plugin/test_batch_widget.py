@@ -13,9 +13,9 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_unet.batch.manifest import Manifest
 from napari_unet.data import Classes, write_stack
-from napari_unet.plugin.batch_rows import AT_WORK, DONE, FAILED, WAITING
-from napari_unet.plugin.batch_table import table_of
-from napari_unet.plugin.choices import RESULT_KEY
+from napari_unet.plugin.batch.rows import AT_WORK, DONE, FAILED, WAITING
+from napari_unet.plugin.batch.table import table_of
+from napari_unet.plugin.parts.choices import RESULT_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,10 +11,9 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels
 
 from napari_unet.errors import UNetError
-from napari_unet.plugin.choices import MODEL_KEY, RESULT_KEY
-from napari_unet.plugin.correct_accept import bounds_of
-from napari_unet.plugin.correct_job import uncertainty_of
-from napari_unet.plugin.correct_layer import (
+from napari_unet.plugin.correct.accept import bounds_of
+from napari_unet.plugin.correct.job import uncertainty_of
+from napari_unet.plugin.correct.layer import (
     Corrections,
     accept,
     corrections_of,
@@ -25,8 +24,9 @@ from napari_unet.plugin.correct_layer import (
     show_change,
     unlabelled_value,
 )
-from napari_unet.plugin.correct_places import FRAME_KEY, go_to
-from napari_unet.plugin.correct_store import layout_of, new_pixels
+from napari_unet.plugin.correct.places import FRAME_KEY, go_to
+from napari_unet.plugin.correct.store import layout_of, new_pixels
+from napari_unet.plugin.parts.choices import MODEL_KEY, RESULT_KEY
 from napari_unet.prediction.unsure import Place
 
 
@@ -117,7 +117,7 @@ def test_corrections_have_the_shape_of_the_labels(
 def test_many_pixels_lie_on_the_disk_and_only_what_is_touched(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from napari_unet.plugin import correct_store
+    from napari_unet.plugin.correct import store as correct_store
 
     monkeypatch.setattr(correct_store, "_LARGE", 1000)
     image = Image(np.zeros((3, 2000, 1500), np.uint8))

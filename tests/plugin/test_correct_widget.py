@@ -24,8 +24,8 @@ from qtpy.QtCore import Qt
 from napari_unet.data import Classes
 from napari_unet.model import find_model, read_info
 from napari_unet.plugin import runs
-from napari_unet.plugin.choices import MODEL_KEY, RESULT_KEY
-from napari_unet.plugin.correct_places import FRAME_KEY
+from napari_unet.plugin.correct.places import FRAME_KEY
+from napari_unet.plugin.parts.choices import MODEL_KEY, RESULT_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable

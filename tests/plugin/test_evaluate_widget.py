@@ -30,7 +30,7 @@ from qtpy.QtWidgets import QFileDialog
 import napari_unet as nu
 from napari_unet.cli import main
 from napari_unet.data import Classes
-from napari_unet.plugin.choices import MODEL_KEY
+from napari_unet.plugin.parts.choices import MODEL_KEY
 from napari_unet.plugin.session import session_of
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from napari.layers import Image
 
 from napari_unet.data import Stack, open_stack
 from napari_unet.data.region import find_region
-from napari_unet.plugin.handover import Handover, files_of, needed, same_pixels
 from napari_unet.plugin.layers import stack_from_layer
+from napari_unet.plugin.predict.handover import Handover, files_of, needed, same_pixels
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ from napari_unet.plugin.layers import (
     placement,
     stack_from_layer,
 )
-from napari_unet.plugin.train_job import stacks_of
+from napari_unet.plugin.train.job import stacks_of
 
 
 def test_axes_size_and_unit_come_from_the_layer() -> None:

@@ -20,8 +20,8 @@ from napari_unet.data.masks.scale import Scale
 from napari_unet.errors import ModelError, UNetError
 from napari_unet.model import Model
 from napari_unet.networks import build_network
-from napari_unet.plugin import lazy
-from napari_unet.plugin.lazy import WHERE_I_LOOK, Look
+from napari_unet.plugin.look import look as lazy
+from napari_unet.plugin.look.look import WHERE_I_LOOK, Look
 from napari_unet.plugin.session import session_of
 from napari_unet.plugin.writer import write
 from napari_unet.prediction import predict, predict_lazy

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_unet.errors import UNetError
-from napari_unet.plugin import lazy_levels
-from napari_unet.plugin.lazy_levels import Levels
+from napari_unet.plugin.look import levels as lazy_levels
+from napari_unet.plugin.look.levels import Levels
 
 UINT8 = np.dtype(np.uint8)
 

@@ -7,8 +7,8 @@ import numpy as np
 from napari_unet.config import NetworkConfig
 from napari_unet.data import Stack
 from napari_unet.data.normalisation import measure_normalisation
-from napari_unet.plugin.fit import TrainedModel
-from napari_unet.plugin.lazy_pixels import LookPixels
+from napari_unet.plugin.look.pixels import LookPixels
+from napari_unet.plugin.predict.fit import TrainedModel
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
     from pytestqt.qtbot import QtBot
 
-    from napari_unet.plugin.train import TrainWidget
+    from napari_unet.plugin.train.widget import TrainWidget
 
 SMALL = {"depth": 1, "width": 8, "patch_size": 64, "batch_size": 2}
 

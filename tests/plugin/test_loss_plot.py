@@ -11,10 +11,10 @@ from qtpy.QtCore import QPoint, Qt
 from superqt.utils import qimage_to_array
 
 from napari_unet.events import StepDone, Validated
-from napari_unet.plugin.loss_plot import LOSS, SCORE, LossPlot, RunningMean
-from napari_unet.plugin.loss_plot import thin as thin_out
-from napari_unet.plugin.scale import Scale, nice_ceiling
-from napari_unet.plugin.train_report import TrainReport
+from napari_unet.plugin.train.loss_plot import LOSS, SCORE, LossPlot, RunningMean
+from napari_unet.plugin.train.loss_plot import thin as thin_out
+from napari_unet.plugin.train.report import TrainReport
+from napari_unet.plugin.train.scale import Scale, nice_ceiling
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -58,8 +58,9 @@ def test_plugin_modules_import_no_torch() -> None:
     import sys
 
     program = (
-        "import sys; import napari_unet.plugin.train, napari_unet.plugin.predict, "
-        "napari_unet.plugin.samples, napari_unet.plugin.show; "
+        "import sys; import napari_unet.plugin.train.widget; "
+        "import napari_unet.plugin.predict.widget, napari_unet.plugin.samples; "
+        "import napari_unet.plugin.show; "
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

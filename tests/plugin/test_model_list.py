@@ -19,7 +19,7 @@ from superqt.utils import qimage_to_array
 from napari_unet import train
 from napari_unet.data import synthetic_em
 from napari_unet.plugin import runs
-from napari_unet.plugin.models import ModelChoice
+from napari_unet.plugin.parts.models import ModelChoice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

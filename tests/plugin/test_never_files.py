@@ -18,7 +18,7 @@ from test_never_layers import WAIT, change_all
 
 from napari_unet.data import synthetic_em
 from napari_unet.data.write.stack import write_stack
-from napari_unet.plugin.choices import PREVIEW_KEY
+from napari_unet.plugin.parts.choices import PREVIEW_KEY
 from napari_unet.plugin.session import session_of
 
 if TYPE_CHECKING:

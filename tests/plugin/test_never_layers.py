@@ -9,7 +9,7 @@ import pytest
 from by_hand import add_tissue, choose, click, idle, notes, open_widget, save_model
 from napari.utils.notifications import notification_manager
 
-from napari_unet.plugin.lazy import WHERE_I_LOOK
+from napari_unet.plugin.look.look import WHERE_I_LOOK
 from napari_unet.plugin.session import session_of
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from by_hand import PLUGIN, click, open_widget
 from napari.layers import Labels
 from qtpy.QtWidgets import QWidget
 
-from napari_unet.plugin import next_steps
-from napari_unet.plugin.choices import MODEL_KEY, RESULT_KEY, LayerChoice
+from napari_unet.plugin.parts.choices import MODEL_KEY, RESULT_KEY, LayerChoice
+from napari_unet.plugin.predict import next_steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable

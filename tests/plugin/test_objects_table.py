@@ -5,7 +5,7 @@ import time
 import numpy as np
 from qtpy.QtCore import Qt
 
-from napari_unet.plugin.objects_table import TableModel
+from napari_unet.plugin.objects.table import TableModel
 from napari_unet.prediction.table import Table
 
 ASCENDING, DESCENDING = Qt.SortOrder.AscendingOrder, Qt.SortOrder.DescendingOrder

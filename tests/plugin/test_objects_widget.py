@@ -12,9 +12,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
 from napari_unet import open_stack
-from napari_unet.plugin.choices import MODEL_KEY, PREVIEW_KEY, RESULT_KEY
-from napari_unet.plugin.objects_input import BORDER, CELLS, DISTANCE, PIECES, SPLIT
-from napari_unet.plugin.objects_table import measurements_of
+from napari_unet.plugin.objects.input import BORDER, CELLS, DISTANCE, PIECES, SPLIT
+from napari_unet.plugin.objects.table import measurements_of
+from napari_unet.plugin.parts.choices import MODEL_KEY, PREVIEW_KEY, RESULT_KEY
 from napari_unet.plugin.session import session_of
 
 if TYPE_CHECKING:
@@ -347,7 +347,7 @@ def test_cancel_ends_a_step_that_does_not_listen(
     qtbot: QtBot,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("napari_unet.plugin.objects._PATIENCE", 200)
+    monkeypatch.setattr("napari_unet.plugin.objects.widget._PATIENCE", 200)
     viewer = make_napari_viewer_proxy()
     rng = np.random.default_rng(0)
     mask = (rng.random((60, 300, 300)) > 0.5).astype(np.uint8)

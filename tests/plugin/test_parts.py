@@ -21,13 +21,13 @@ from napari_unet.data import Classes, Stack
 from napari_unet.errors import StackFormatError
 from napari_unet.events import PatchesDrawn
 from napari_unet.plugin import pixels, runs
-from napari_unet.plugin.fields import BudgetField, FolderField, clock
-from napari_unet.plugin.forms import OptionsForm
 from napari_unet.plugin.layers import layer_from_stack
-from napari_unet.plugin.models import ModelChoice, describe
+from napari_unet.plugin.parts.fields import BudgetField, FolderField, clock
+from napari_unet.plugin.parts.forms import OptionsForm
+from napari_unet.plugin.parts.models import ModelChoice, describe
 from napari_unet.plugin.pixel_job import PixelJob
-from napari_unet.plugin.preview import PatchPlace
 from napari_unet.plugin.results import Target, result_layers
+from napari_unet.plugin.train.preview import PatchPlace
 from napari_unet.plugin.worker_client import WorkerClient
 
 if TYPE_CHECKING:
@@ -359,7 +359,7 @@ def test_the_newest_model_is_chosen(
 
 
 def test_options_are_not_forgotten_by_the_widgets() -> None:
-    from napari_unet.plugin.train_options import _SHOWN_ELSEWHERE
+    from napari_unet.plugin.train.options import _SHOWN_ELSEWHERE
 
     assert {each.name for each in dataclasses.fields(TrainingConfig)} > _SHOWN_ELSEWHERE
 

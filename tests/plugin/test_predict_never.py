@@ -11,7 +11,7 @@ from by_hand import WAIT, choose, click, idle, notes, open_widget, save_model
 from napari.utils.notifications import notification_manager
 
 from napari_unet.data import Classes
-from napari_unet.plugin.lazy import WHERE_I_LOOK
+from napari_unet.plugin.look.look import WHERE_I_LOOK
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -337,7 +337,7 @@ def test_closing_the_dock_keeps_what_is_done(
 def test_a_new_prediction_goes_to_a_new_layer_and_names_its_model(
     make_napari_viewer: MakeViewer, qtbot: QtBot, model: Model, runs_folder: Path
 ) -> None:
-    from napari_unet.plugin.choices import MODEL_KEY
+    from napari_unet.plugin.parts.choices import MODEL_KEY
 
     save_model(runs_folder / "other", Classes((1, 2), dtype="float32"))
     viewer = make_napari_viewer()
@@ -460,7 +460,7 @@ def test_an_image_in_a_file_is_not_copied(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     zarr = pytest.importorskip("zarr")
-    from napari_unet.plugin import handover
+    from napari_unet.plugin.predict import handover
 
     noise = np.random.default_rng(0).integers(0, 255, (3, 128, 128), np.uint8)
     array = zarr.create_array(tmp_path / "a.zarr", data=noise, chunks=(1, 64, 64))
@@ -480,7 +480,7 @@ def test_what_one_should_know_of_a_prediction_is_a_warning(
     make_napari_viewer: MakeViewer, fake_worker: object
 ) -> None:
     from napari_unet.events import PredictionStarted
-    from napari_unet.plugin.filling import FillingLayers
+    from napari_unet.plugin.predict.filling import FillingLayers
 
     viewer = make_napari_viewer()
     predict = open_widget(viewer, "Predict")

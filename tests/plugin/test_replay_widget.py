@@ -31,7 +31,7 @@ from safetensors.numpy import load_file
 
 from napari_unet.data import Classes, open_stack, synthetic_em, write_stack
 from napari_unet.errors import UNetError
-from napari_unet.plugin.sources import LayerRef
+from napari_unet.plugin.replay.sources import LayerRef
 
 if TYPE_CHECKING:
     from collections.abc import Callable

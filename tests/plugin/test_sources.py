@@ -9,7 +9,7 @@ import pytest
 from napari.layers import Image, Labels
 
 from napari_unet.data import open_stack, write_stack
-from napari_unet.plugin.sources import LayerRef, free_folder, keep
+from napari_unet.plugin.replay.sources import LayerRef, free_folder, keep
 from napari_unet.replay import Told
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QStyle, QStyleOptionSlider
 
 from napari_unet.data import Classes
-from napari_unet.plugin.choices import RESULT_KEY
-from napari_unet.plugin.relabelling import blocks
+from napari_unet.plugin.parts.choices import RESULT_KEY
+from napari_unet.plugin.predict.relabelling import blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable

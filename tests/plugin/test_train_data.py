@@ -8,7 +8,7 @@ import numpy as np
 from by_hand import add_tissue, choose, click, open_widget, run_to_the_end
 from qtpy.QtCore import Qt
 
-from napari_unet.plugin.data_box import ZERO_KEY
+from napari_unet.plugin.train.data_box import ZERO_KEY
 
 WAIT = 20_000  # milliseconds
 

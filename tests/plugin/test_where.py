@@ -12,8 +12,7 @@ from napari.layers import Labels, Layer
 
 from napari_unet.data.region import Region
 from napari_unet.plugin.layers import stack_from_layer
-from napari_unet.plugin.results import Target
-from napari_unet.plugin.where import (
+from napari_unet.plugin.predict.where import (
     BOXES,
     OutsideError,
     rectangle_box,
@@ -21,6 +20,7 @@ from napari_unet.plugin.where import (
     section_box,
     view_box,
 )
+from napari_unet.plugin.results import Target
 
 FACTS: dict[str, Any] = {"scale": (50, 4, 2), "translate": (100, 8, 10)}
 

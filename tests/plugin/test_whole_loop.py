@@ -13,8 +13,8 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication, QFileDialog, QWidget
 from superqt import QCollapsible
 
-from napari_unet.plugin.choices import LIVE_KEY, PREVIEW_KEY
-from napari_unet.plugin.objects_table import measurements_of
+from napari_unet.plugin.objects.table import measurements_of
+from napari_unet.plugin.parts.choices import LIVE_KEY, PREVIEW_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from napari import Viewer
     from pytestqt.qtbot import QtBot
 
-    from napari_unet.plugin.predict import PredictWidget
-    from napari_unet.plugin.train import TrainWidget
+    from napari_unet.plugin.predict.widget import PredictWidget
+    from napari_unet.plugin.train.widget import TrainWidget
 
 SMALL = {"depth": 1, "width": 8, "patch_size": 64, "batch_size": 2}
 

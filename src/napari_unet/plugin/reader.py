@@ -13,7 +13,7 @@ from napari_unet.data.read.lazy import is_zarr
 from napari_unet.data.read.ome_zarr import holds_labels, list_labels, open_levels
 from napari_unet.errors import ModelError
 from napari_unet.model import MODEL_FILE, read_info
-from napari_unet.plugin.correct_store import is_saved, open_saved
+from napari_unet.plugin.correct.store import is_saved, open_saved
 from napari_unet.plugin.layers import layer_from_levels, layer_from_stack
 from napari_unet.plugin.session import open_widget, session_of
 

@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import numpy as np
 
-from napari_unet.plugin.choices import MODEL_KEY, RESULT_KEY
 from napari_unet.plugin.layers import placement
-from napari_unet.plugin.where import start_of
+from napari_unet.plugin.parts.choices import MODEL_KEY, RESULT_KEY
+from napari_unet.plugin.predict.where import start_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -12,8 +12,8 @@ from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
 
 from napari_unet.errors import UNetError
 from napari_unet.model import MODEL_FILE
-from napari_unet.plugin.fields import ScrollingColumn
-from napari_unet.plugin.keyboard import focus_style, press
+from napari_unet.plugin.parts.fields import ScrollingColumn
+from napari_unet.plugin.parts.keyboard import focus_style, press
 from napari_unet.plugin.settings import PLUGIN
 from napari_unet.plugin.worker_client import WorkerClient
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, Signal
 
 if TYPE_CHECKING:
-    from napari_unet.plugin.forms import OptionsForm
+    from napari_unet.plugin.parts.forms import OptionsForm
 
 PLUGIN = "napari-unet-lab"
 DEFAULTS: dict[str, dict[str, Any]] = {

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.data import write_stack
 from napari_unet.errors import UNetError
-from napari_unet.plugin.choices import LOOK_KEY
 from napari_unet.plugin.layers import stack_from_data
-from napari_unet.plugin.lazy_levels import PARTIAL
+from napari_unet.plugin.look.levels import PARTIAL
+from napari_unet.plugin.parts.choices import LOOK_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -36,7 +36,7 @@ def evaluate(request: Request, stop: Stop) -> Iterator[Event]:
     """Compare what a request names; write a page and a .npy file of errors.
 
     ``prediction``, ``truth`` and, where there is one, ``image`` name their files, axes
-    and the bounds of what is compared; see `napari_unet.plugin.evaluate_job`. The last
+    and the bounds of what is compared; see `napari_unet.plugin.evaluate.job`. The last
     event is `EvaluationFinished` only if it was not stopped.
     """
     try:

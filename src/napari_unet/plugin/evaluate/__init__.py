@@ -1,0 +1,1 @@
+"""The Evaluate widget and its parts."""

@@ -1,0 +1,1 @@
+"""Predictions made only where one looks."""

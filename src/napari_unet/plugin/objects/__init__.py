@@ -1,0 +1,1 @@
+"""The Objects widget and its parts."""

@@ -1,0 +1,1 @@
+"""The Predict widget and its parts."""

@@ -1,0 +1,1 @@
+"""What was done in a widget, as a shell line or a script."""

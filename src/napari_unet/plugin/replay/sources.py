@@ -1,0 +1,187 @@
+"""Files that hold what layers hold: found, or written beside a run."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_unet.data import Stack, open_stack, write_stack
+from napari_unet.data.masks.class_file import FILE as CLASS_FILE
+from napari_unet.errors import UNetError
+from napari_unet.files import write_text
+from napari_unet.plugin.layers import stack_from_layer
+from napari_unet.plugin.predict.handover import files_of, same_pixels
+from napari_unet.replay import Told
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from napari.layers import Layer
+    from numpy.typing import NDArray
+
+
+class LayerRef:
+    """A layer that may go at any time."""
+
+    def __init__(self, layer: Layer) -> None:
+        self.name = str(layer.name)
+        self._layer = weakref.ref(getattr(layer, "__wrapped__", layer))
+
+    def given(self, beside: Stack | None = None) -> Given:
+        """Describe the layer as it is now.
+
+        Parameters
+        ----------
+        beside : Stack, optional
+            The image whose labels they are, which have its axes.
+
+        Raises
+        ------
+        UNetError
+            If it is gone.
+        """
+        layer = self._layer()
+        if layer is None:
+            raise UNetError(
+                f"The layer {self.name!r} is gone, so there is nothing to say where "
+                "its pixels are. Open it again and choose it here."
+            )
+        known = files_of(layer)
+        named = (layer.metadata.get("source"), layer.source.path)
+        files = known or tuple(Path(each) for each in dict.fromkeys(named) if each)
+        axes = beside.section_axes if beside else ""
+        stack = stack_from_layer(layer, axes=axes if len(axes) == layer.ndim else None)
+        return Given(stack, files, changeable=not known)
+
+
+@dataclass(frozen=True)
+class Given:
+    """The pixels of a layer, and the files they may come from.
+
+    Attributes
+    ----------
+    stack : Stack
+    files : tuple of Path
+    changeable : bool
+        Whether they lie in memory, where they may have been changed since.
+    """
+
+    stack: Stack
+    files: tuple[Path, ...]
+    changeable: bool
+
+    def find(self) -> tuple[Path, Told] | None:
+        """Return a file that holds these pixels, and what to say of it."""
+        for file in self.files:
+            for axes in (None, self.stack.axes):
+                if (other := _opened(file, axes)) and self._same(other, file):
+                    return file, self._told(other, axes)
+        return None
+
+    def _same(self, other: Stack, file: Path) -> bool:
+        stack = self.stack
+        if (other.axes, other.shape, other.dtype) != (
+            stack.axes,
+            stack.shape,
+            stack.dtype,
+        ):
+            return False
+        if not self.changeable:
+            return same_pixels(file, stack)
+        return all(
+            np.array_equal(
+                stack.section(index),
+                other.section(index),
+                equal_nan=stack.dtype.kind == "f",
+            )
+            for index in range(stack.n_sections)
+        )
+
+    def _told(self, other: Stack, axes: str | None) -> Told:
+        size = _in_space(self.stack)
+        if (size, self.stack.unit) == (_in_space(other), other.unit):
+            return Told(axes)
+        return Told(axes, size, self.stack.unit)
+
+
+def keep(given: Given, path: Path) -> Path:
+    """Write pixels as TIFF under a name that is free, unless they are there already.
+
+    The list of classes beside the file they were read from is written beside it, too.
+
+    Raises
+    ------
+    UNetError
+        If the disk is full, or TIFF cannot hold them.
+    """
+    stack, free, count = given.stack, path, 1
+    while free.exists():
+        if same_as_file(stack, free):
+            return free
+        count += 1
+        free = path.with_stem(f"{path.stem} {count}")
+    axes, shape = _as_written(stack)
+    write_stack(
+        free,
+        _planes(stack),
+        shape=shape,
+        axes=axes,
+        dtype=stack.dtype,
+        pixel_size=stack.pixel_size,
+        unit=stack.unit,
+    )
+    for file in given.files:
+        classes = file.parent / CLASS_FILE
+        if classes.is_file() and not (free.parent / CLASS_FILE).exists():
+            write_text(free.parent / CLASS_FILE, classes.read_text("utf-8"))
+    return free
+
+
+def same_as_file(stack: Stack, file: Path) -> bool:
+    """Tell whether `keep` wrote these pixels to a file."""
+    other = _opened(file, None)
+    return (
+        other is not None
+        and (other.axes, other.shape) == _as_written(stack)
+        and all(
+            np.array_equal(stack.section(index), other.section(index))
+            for index in range(stack.n_sections)
+        )
+    )
+
+
+def free_folder(path: Path) -> Path:
+    """Return a folder of that name, or with a number after it, that is not there."""
+    free, count = path, 1
+    while free.exists():
+        count += 1
+        free = path.with_name(f"{path.name} {count}")
+    return free
+
+
+def _opened(file: Path, axes: str | None) -> Stack | None:
+    try:
+        return open_stack(file, axes=axes)
+    except UNetError:
+        return None
+
+
+def _in_space(stack: Stack) -> dict[str, float]:
+    return {axis: stack.pixel_size[axis] for axis in "ZYX" if axis in stack.pixel_size}
+
+
+def _as_written(stack: Stack) -> tuple[str, tuple[int, ...]]:
+    """Return axes and shape with channels, rows and columns last."""
+    lengths = dict(zip(stack.axes, stack.shape, strict=True))
+    axes = sorted(stack.axes, key="CYX".find)  # all others before, as they were
+    return "".join(axes), tuple(lengths[axis] for axis in axes)
+
+
+def _planes(stack: Stack) -> Iterator[NDArray[Any]]:
+    for index in range(stack.n_sections):
+        yield from stack.section(index)
