@@ -43,8 +43,8 @@ bench: setup ## measure speed and memory
 	$(BIN)/python benchmarks/batch.py
 	xvfb-run -a -s "-screen 0 1280x800x24" $(BIN)/python benchmarks/stalls.py
 
-docs: setup ## draw the pictures of the README
-	xvfb-run -a -s "-screen 0 1600x1000x24" $(BIN)/python docs/screenshot.py
+docs: setup ## draw the pictures of the README and the tutorials
+	xvfb-run -a -s "-screen 0 1920x1200x24" $(BIN)/python docs/pictures.py
 
 constraints: setup ## move to the newest versions and write them down
 	$(BIN)/python -m pip install --upgrade --upgrade-strategy eager -e ".[gui,encoders]" --group dev
