@@ -112,6 +112,8 @@ class BatchReport(QWidget):
 
     def show_outlook(self, outlook: dict[str, Any]) -> None:
         """Fill in what would be done with an image."""
+        if "name" not in outlook:  # the totals, which come last
+            return
         self._looked.append(outlook)
         if (row := self._model.find(outlook["name"])) is not None:
             row.outlook = outlook
