@@ -123,6 +123,14 @@ def test_a_worker_that_dies_costs_its_shares_only(
     assert _bytes(tmp_path / "out") == _bytes(tmp_path / "whole")
 
 
+def test_workers_leave_the_environment_as_it_was() -> None:
+    """Else the processes that are started later compute with fewer threads."""
+    before = dict(os.environ)
+    with connect(workers=1):
+        pass
+    assert dict(os.environ) == before
+
+
 def test_a_lost_scheduler_is_said_and_the_batch_goes_on(
     model: Path, images: Path, tmp_path: Path
 ) -> None:

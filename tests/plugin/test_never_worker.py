@@ -70,7 +70,7 @@ def train_two_steps(qtbot: QtBot, train: Any) -> None:
     """Show that all is as before: two steps of a new training."""
     train.run.line.clear()
     train.advanced.enter({"steps": 2})
-    assert train.train_button.text() == "Train"
+    assert train.train_button.text() == "&Train"
     click(qtbot, train.train_button)
     qtbot.waitUntil(idle(train), timeout=WAIT)
     assert "All steps are done" in train.status.text()
@@ -90,7 +90,7 @@ def test_a_training_without_memory_or_disk_says_so_and_is_kept(
     assert not list(run.glob(".*"))  # neither pixels nor halves of files
     limit(viewer, resource.RLIMIT_FSIZE, -1)
     train.advanced.enter({"steps": train.plot._loss[-1][0] + 2})
-    assert train.train_button.text() == "Resume"
+    assert train.train_button.text() == "Resum&e"
     click(qtbot, train.train_button)
     qtbot.waitUntil(idle(train), timeout=WAIT)
     assert "All steps are done" in train.status.text()
@@ -181,7 +181,7 @@ def test_a_run_folder_that_vanishes_ends_in_a_sentence(
     shutil.rmtree(train.run.path(), ignore_errors=True)
     qtbot.waitUntil(idle(train), timeout=WAIT)
     assert notes()[-1] == train.status.text()
-    assert "Error" not in train.status.text()
+    assert "could not be written" in train.status.text()
     np.testing.assert_array_equal(viewer.layers["truth"].data, truth)
     train_two_steps(qtbot, train)
 
@@ -229,7 +229,7 @@ def test_a_viewer_may_be_closed_while_it_works(
         qtbot.waitUntil(idle(stays), timeout=WAIT)
         stays.run.edited = True
         stays.run.line.setText(str(run))
-        assert stays.train_button.text() == "Resume"
+        assert stays.train_button.text() == "Resum&e"
     session_of(other).close()
     qtbot.waitUntil(lambda: processes() <= before, timeout=WAIT)
     assert not [note for note in notes() if "rror" in note]

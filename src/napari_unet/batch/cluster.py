@@ -82,6 +82,7 @@ def connect(scheduler: str | None = None, workers: int | None = None) -> Iterato
             "A cluster needs dask.distributed: pip install 'napari-unet-lab[cluster]'."
         ) from None
     with contextlib.ExitStack() as opened:
+        opened.enter_context(_same_environment())
         try:
             if scheduler is None:
                 where = {"address": opened.enter_context(_start_here(workers))}
@@ -98,6 +99,18 @@ def connect(scheduler: str | None = None, workers: int | None = None) -> Iterato
                 f"({error}). Check its address, and that it runs."
             ) from error
         yield client
+
+
+@contextlib.contextmanager
+def _same_environment() -> Iterator[None]:
+    """Take back what Dask sets for its workers in the process that starts them."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def _start_here(workers: int | None) -> Any:
