@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from by_hand import WAIT, add_tissue, idle, open_widget, save_model
+from by_hand import WAIT, add_tissue, click, idle, open_widget, save_model
 from npe2 import PluginManifest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import (
@@ -193,6 +193,8 @@ def test_enter_in_a_text_only_ends_it(viewer: Viewer, qtbot: QtBot) -> None:
     control = Qt.KeyboardModifier.ControlModifier
     qtbot.keyClick(widget.run.line, Qt.Key.Key_Return, control)
     assert widget._job is not None
+    qtbot.waitUntil(widget.stop_button.isEnabled, timeout=WAIT)
+    click(qtbot, widget.stop_button)
     qtbot.waitUntil(idle(widget), timeout=WAIT)
 
 
