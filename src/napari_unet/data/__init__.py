@@ -2,7 +2,8 @@
 
 from napari_unet.data.masks.find import IGNORE, Classes, check_pair, find_classes
 from napari_unet.data.matching import FilePair, pair_files, pair_folders
-from napari_unet.data.stack import Stack, as_stack, open_stack
+from napari_unet.data.open import as_stack, open_stack
+from napari_unet.data.stack import Stack
 from napari_unet.data.synthetic import synthetic_em
 from napari_unet.data.write.stack import write_stack
 

@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_unet.data.stack import Stack, open_stack
+from napari_unet.data.open import open_stack
 from napari_unet.errors import StackFormatError, UNetError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from napari_unet.data.stack import Stack
 
 URL = "https://downloads.imagej.net/ISBI-2012-challenge.zip"
 CHECKSUMS = {

@@ -16,7 +16,8 @@ from napari_unet.data.masks.find import (
     too_many_values,
     value_name,
 )
-from napari_unet.data.stack import Stack, as_stack
+from napari_unet.data.open import as_stack
+from napari_unet.data.stack import Stack
 from napari_unet.errors import MaskError
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pint
 
+from napari_unet.data.open import as_pixels
 from napari_unet.data.read.lazy import Chunked
-from napari_unet.data.stack import Stack, as_pixels
+from napari_unet.data.stack import Stack
 from napari_unet.errors import StackFormatError
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from napari_unet.data.normalisation import measure_normalisation
+from napari_unet.data.open import as_stack
 from napari_unet.data.region import find_region
-from napari_unet.data.stack import Stack, as_stack
 from napari_unet.model import Model
 from napari_unet.networks import attention_maps, measure_geometry
 from napari_unet.prediction.engine import check_channels
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from napari_unet.data.region import Region
+    from napari_unet.data.stack import Stack
 
 
 def predict_attention(

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from napari_unet.config import PredictionConfig
+from napari_unet.data.open import as_stack
 from napari_unet.data.region import Region, find_region
-from napari_unet.data.stack import Stack, as_stack
 from napari_unet.errors import ConfigError, UNetError
 from napari_unet.model import Model
 from napari_unet.networks.compute import dtype_name
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import dask.array
     from numpy.typing import ArrayLike, NDArray
 
+    from napari_unet.data.stack import Stack
     from napari_unet.prediction.engine import Prediction
     from napari_unet.prediction.plan import Plan
 

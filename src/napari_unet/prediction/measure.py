@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.data.stack import Stack, as_stack
+from napari_unet.data.open import as_stack
+from napari_unet.data.stack import Stack
 from napari_unet.errors import StackFormatError
 from napari_unet.prediction.table import Table, join_tables
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.config import OutputConfig, PredictionConfig
-from napari_unet.data.stack import Stack, as_stack, open_stack
+from napari_unet.data.open import as_stack, open_stack
 from napari_unet.errors import ConfigError
 from napari_unet.events import Event, PredictionFinished
 from napari_unet.model import Model
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from napari_unet.data.stack import Stack
     from napari_unet.prediction.to_files import Part
 
     Result = NDArray[Any] | Stack

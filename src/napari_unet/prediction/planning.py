@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.config import PredictionConfig
+from napari_unet.data.open import as_stack
 from napari_unet.data.region import find_region
-from napari_unet.data.stack import Stack, as_stack
+from napari_unet.data.stack import Stack
 from napari_unet.errors import ConfigError
 from napari_unet.model import Model
 from napari_unet.prediction.engine import check_channels

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from scipy.special import entr
 
-from napari_unet.data.stack import Stack, as_stack
+from napari_unet.data.open import as_stack
 from napari_unet.errors import ConfigError, StackFormatError
 from napari_unet.events import PlacesFound, SectionsDone
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+    from napari_unet.data.stack import Stack
     from napari_unet.events import Event
 
 SIZE = 48

@@ -12,7 +12,8 @@ import numpy as np
 from napari_unet.config import TrainingConfig
 from napari_unet.control import stop_on_interrupt
 from napari_unet.data.matching import is_several, pair_folders
-from napari_unet.data.stack import Stack, as_stack
+from napari_unet.data.open import as_stack
+from napari_unet.data.stack import Stack
 from napari_unet.errors import ConfigError, MaskError, TrainingError
 from napari_unet.presets import PRESETS
 from napari_unet.training.going_on import on_top
