@@ -21,8 +21,8 @@ from napari_unet.networks import build_network, complete, measure_geometry
 from napari_unet.networks.compute import channels_last, fold_batch_norm
 from napari_unet.networks.family import FAMILY, Member
 from napari_unet.networks.unet import UNet
-from napari_unet.prediction.engine import predict_sections
 from napari_unet.prediction.predictor import Predictor
+from napari_unet.prediction.sections import predict_sections
 
 if TYPE_CHECKING:
     from pathlib import Path

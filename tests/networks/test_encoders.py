@@ -24,8 +24,9 @@ from napari_unet.networks.compute import fold_batch_norm
 from napari_unet.networks.encoders import EncoderUNet, freeze, load_published
 from napari_unet.networks.family import find_member
 from napari_unet.networks.reach import measure_reach
-from napari_unet.prediction.engine import FAR, predict_events, predict_sections
+from napari_unet.prediction.engine import FAR
 from napari_unet.prediction.predictor import Predictor
+from napari_unet.prediction.sections import predict_events, predict_sections
 from napari_unet.training.defaults import complete_training
 
 KINDS = [

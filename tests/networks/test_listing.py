@@ -19,7 +19,8 @@ from napari_unet.networks import build_network, measure_geometry
 from napari_unet.networks.family import FAMILY, VOLUMES, Member
 from napari_unet.networks.listing import count_parameters, list_networks
 from napari_unet.networks.unet import UNet
-from napari_unet.prediction.engine import INEXACT, predict_events
+from napari_unet.prediction.engine import INEXACT
+from napari_unet.prediction.sections import predict_events
 
 if TYPE_CHECKING:
     from napari_unet.networks.blocks import Level

@@ -14,8 +14,8 @@ from napari_unet.data import Stack
 from napari_unet.networks import build_network, measure_geometry
 from napari_unet.networks.blocks import keras_padding
 from napari_unet.networks.family import FAMILY
-from napari_unet.prediction.engine import predict_sections
 from napari_unet.prediction.predictor import Predictor
+from napari_unet.prediction.sections import predict_sections
 from napari_unet.prediction.spans import mirror
 
 

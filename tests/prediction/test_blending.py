@@ -12,11 +12,11 @@ import torch
 from napari_unet.config import ComputeConfig, NetworkConfig
 from napari_unet.data import Stack
 from napari_unet.networks import build_network
-from napari_unet.prediction.engine import predict_sections
 from napari_unet.prediction.predictor import Predictor
+from napari_unet.prediction.sections import predict_sections
 
 if TYPE_CHECKING:
-    from napari_unet.prediction.stitch import SectionPrediction
+    from napari_unet.prediction.sections import SectionPrediction
 
 FP32 = ComputeConfig("cpu", "fp32")
 

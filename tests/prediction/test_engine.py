@@ -18,13 +18,10 @@ from napari_unet.errors import ModelError
 from napari_unet.events import PredictionFinished, PredictionStarted, TilesDone
 from napari_unet.model import Model
 from napari_unet.networks import build_network
-from napari_unet.prediction.engine import (
-    predict_blocks,
-    predict_events,
-    predict_sections,
-)
+from napari_unet.prediction.engine import predict_blocks
 from napari_unet.prediction.plan import MARGIN
 from napari_unet.prediction.predictor import Predictor
+from napari_unet.prediction.sections import predict_events, predict_sections
 
 FP32 = ComputeConfig("cpu", "fp32")
 

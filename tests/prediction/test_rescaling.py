@@ -27,7 +27,8 @@ from napari_unet.networks import build_network
 from napari_unet.prediction.block import Block
 from napari_unet.prediction.engine import prepare
 from napari_unet.prediction.lazy import LazyPrediction
-from napari_unet.prediction.rescaling import Rescaling, rescaling, scale_remark
+from napari_unet.prediction.pixel_size import scale_remark
+from napari_unet.prediction.rescaling import Rescaling, rescaling
 from napari_unet.prediction.to_files import predict_to_files
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from napari_unet.model import Model
 from napari_unet.networks import build_network, measure_geometry
 from napari_unet.networks.family import VOLUMES
 from napari_unet.prediction import predict, predict_events, predict_to_files
-from napari_unet.prediction.engine import predict_sections
 from napari_unet.prediction.predictor import Predictor
+from napari_unet.prediction.sections import predict_sections
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from napari_unet.prediction.attention import predict_attention
-    from napari_unet.prediction.engine import predict_events
-    from napari_unet.prediction.lazy import predict_lazy
+    from napari_unet.prediction.dask_array import predict_lazy
     from napari_unet.prediction.measure import measure_objects
     from napari_unet.prediction.object_stack import label_objects
     from napari_unet.prediction.objects import find_objects
     from napari_unet.prediction.output import predict
+    from napari_unet.prediction.sections import predict_events
     from napari_unet.prediction.to_files import predict_to_files
     from napari_unet.prediction.unsure import find_unsure
 
@@ -23,8 +23,8 @@ _ROOMS = {
     "measure_objects": "measure",
     "predict": "output",
     "predict_attention": "attention",
-    "predict_events": "engine",
-    "predict_lazy": "lazy",
+    "predict_events": "sections",
+    "predict_lazy": "dask_array",
     "predict_to_files": "to_files",
 }
 

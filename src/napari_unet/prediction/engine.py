@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_unet.data.normalisation import measure_normalisation
 from napari_unet.data.region import Region, find_region
@@ -13,16 +13,13 @@ from napari_unet.errors import ConfigError, ModelError
 from napari_unet.events import Event, PredictionFinished, PredictionStarted, TilesDone
 from napari_unet.networks.compute import dtype_name
 from napari_unet.prediction.blocks import keep, predict_blocks
+from napari_unet.prediction.pixel_size import scale_remark
 from napari_unet.prediction.precision import choose_predictor
-from napari_unet.prediction.rescaling import rescaling, scale_remark
-from napari_unet.prediction.stitch import SectionAssembler
+from napari_unet.prediction.rescaling import rescaling
 from napari_unet.prediction.windows import list_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
-    import numpy as np
-    from numpy.typing import NDArray
 
     from napari_unet.config import PredictionConfig
     from napari_unet.data.normalisation import Normalisation
@@ -32,7 +29,6 @@ if TYPE_CHECKING:
     from napari_unet.prediction.plan import Plan
     from napari_unet.prediction.predictor import Predictor
     from napari_unet.prediction.rescaling import Rescaling
-    from napari_unet.prediction.stitch import SectionPrediction
 
 _LOG = logging.getLogger(__name__)
 
@@ -251,83 +247,6 @@ def prepare(
         grid,
         tuple(filter(None, (remark, why))),
     )
-
-
-def predict_sections(
-    predictor: Predictor,
-    stack: Stack,
-    normalise: Callable[[NDArray[Any]], NDArray[np.float32]],
-    plan: Plan,
-    *,
-    probabilities: bool = False,
-) -> Iterator[SectionPrediction | int]:
-    """Predict section after section; memory does not grow with their number.
-
-    A 3-D network needs memory for the results of one volume.
-
-    Yields
-    ------
-    int
-        After each batch, the number of tiles in it.
-    SectionPrediction
-        In the order of the sections, each as soon as its last tile is done.
-    """
-    sections = SectionAssembler(find_region(stack).shape)
-    for result in predict_blocks(
-        predictor, stack, normalise, plan, probabilities=probabilities
-    ):
-        if isinstance(result, int):
-            yield result
-        else:
-            yield from sections.add(result)
-
-
-def predict_events(
-    model: Model,
-    stack: Stack,
-    config: PredictionConfig,
-    on_section: Callable[[int, np.ndarray, np.ndarray | None], None],
-    *,
-    probabilities: bool = False,
-    should_stop: Callable[[], bool] = lambda: False,
-) -> Iterator[Event]:
-    """Predict a stack and hand over each section as it is done.
-
-    Parameters
-    ----------
-    model : Model
-    stack : Stack
-    config : PredictionConfig
-    on_section : callable
-        Called with the section's index, its labels ``(Y, X)`` in mask values, or for
-        regression the values as float32, and its probabilities ``(classes, Y, X)`` as
-        float32, or None.
-    probabilities : bool
-        Whether probabilities are wanted.
-    should_stop : callable
-        Asked after every batch of tiles; when true, the prediction ends there without
-        a `PredictionFinished`.
-
-    Yields
-    ------
-    PredictionStarted, TilesDone, PredictionFinished
-
-    Raises
-    ------
-    ModelError
-        If the stack does not have the channels that the model expects.
-    StackFormatError
-        If the model sees volumes, and the stack has no Z axis.
-    """
-    work = prepare(model, stack, config)
-    sections = SectionAssembler(work.region.shape)
-
-    def put(block: Block) -> None:
-        for section in sections.add(block):
-            labels = model.target.decode(section.labels)
-            on_section(section.index, labels, section.probabilities)
-
-    yield from work.events(put, probabilities=probabilities, should_stop=should_stop)
 
 
 def check_channels(model: Model, stack: Stack) -> None:

@@ -1,11 +1,9 @@
-"""From logits of tiles to blocks, and from blocks to whole sections."""
+"""From logits of tiles to blocks."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from napari_unet.prediction.block import Block
@@ -206,78 +204,3 @@ def decide(logits: torch.Tensor) -> torch.Tensor:
     if len(logits) == 2:  # many times faster than argmax over so short an axis
         return (logits[1] > logits[0]).to(torch.uint8)
     return logits.argmax(dim=0).to(torch.uint8)
-
-
-@dataclass(frozen=True)
-class SectionPrediction:
-    """The result for one section.
-
-    Attributes
-    ----------
-    index : int
-        Its place in the stack.
-    labels : ndarray of uint8, shape (Y, X)
-        The most probable class of each pixel, as class index; or of float32, for
-        regression, the standardised value.
-    probabilities : ndarray of float32, shape (classes, Y, X), or None
-        In class order; they sum to 1.
-    """
-
-    index: int
-    labels: np.ndarray
-    probabilities: np.ndarray | None
-
-
-class SectionAssembler:
-    """Puts blocks together to sections, and gives these in order.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        That of the labels of the region that is predicted.
-    """
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self._plane = shape[-2:]
-        looped = shape[:-2]
-        self._numbers = np.arange(np.prod(looped, dtype=int)).reshape(looped)
-        self._open: dict[int, tuple[SectionPrediction, int]] = {}
-        self._following = 0
-
-    def add(self, block: Block) -> Iterator[SectionPrediction]:
-        """Take a block; give the sections whose turn has come."""
-        indices = self._numbers[block.place[:-2]]
-        shares = block.probabilities
-        if indices.ndim == 0:
-            self._put(int(indices), block.place[-2:], block.labels, shares)
-        else:
-            for z, index in enumerate(indices):
-                share = None if shares is None else shares[:, z]
-                self._put(int(index), block.place[-2:], block.labels[z], share)
-        # Volumes of an image whose sections come before its times are interleaved.
-        while not self._open.get(self._following, (None, 1))[1]:
-            yield self._open.pop(self._following)[0]
-            self._following += 1
-
-    def _put(
-        self,
-        index: int,
-        place: Place,
-        labels: np.ndarray,
-        shares: np.ndarray | None,
-    ) -> None:
-        plane = self._plane
-        if labels.shape == plane:
-            self._open[index] = SectionPrediction(index, labels, shares), 0
-            return
-        if index not in self._open:
-            whole = None
-            if shares is not None:
-                whole = np.empty((len(shares), *plane), np.float32)
-            made = SectionPrediction(index, np.empty(plane, labels.dtype), whole)
-            self._open[index] = made, plane[0] * plane[1]
-        section, missing = self._open[index]
-        section.labels[place] = labels
-        if section.probabilities is not None:
-            section.probabilities[:, *place] = shares
-        self._open[index] = section, missing - labels.size

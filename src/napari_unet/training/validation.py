@@ -17,8 +17,8 @@ from napari_unet.evaluation.overlap import (
     overlap_scores,
 )
 from napari_unet.evaluation.regression import RegressionScores, score_regression
-from napari_unet.prediction.engine import predict_sections
 from napari_unet.prediction.predictor import Predictor
+from napari_unet.prediction.sections import predict_sections
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from napari_unet.config import NetworkConfig, TrainingConfig
-    from napari_unet.prediction.stitch import SectionPrediction
+    from napari_unet.prediction.sections import SectionPrediction
     from napari_unet.training.dataset import Dataset
 
 

@@ -12,7 +12,8 @@ from napari_unet.data.region import find_region
 from napari_unet.errors import UNetError
 from napari_unet.plugin.layers import stack_from_layer
 from napari_unet.plugin.parts.fields import paragraph
-from napari_unet.prediction.rescaling import compare_sizes, rescaling
+from napari_unet.prediction.pixel_size import compare_sizes
+from napari_unet.prediction.rescaling import rescaling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,7 +18,13 @@ from napari_unet.data.masks.scale import Scale
 from napari_unet.errors import ConfigError, UNetError
 from napari_unet.model import Model
 from napari_unet.networks import build_network, measure_geometry
-from napari_unet.prediction import engine, lazy, predict, predict_lazy, predictor
+from napari_unet.prediction import (
+    dask_array,
+    engine,
+    predict,
+    predict_lazy,
+    predictor,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,9 +82,9 @@ def test_only_what_is_needed_is_computed(monkeypatch: pytest.MonkeyPatch) -> Non
     network = model()
     lazily = predict_lazy(network, image, tile=64, precision="fp32")
     asked = []
-    predicted = lazy.LazyPrediction.__call__
+    predicted = dask_array.LazyPrediction.__call__
     monkeypatch.setattr(
-        lazy.LazyPrediction,
+        dask_array.LazyPrediction,
         "__call__",
         lambda self, region: asked.append(region.bounds) or predicted(self, region),
     )
@@ -115,11 +121,13 @@ def test_another_process_opens_the_file_and_the_network_once(
     lazily = predict_lazy(model(), image, axes="ZYX", tile=48, precision="fp32")
     graph = pickle.dumps(lazily)
     whole = predict(model(), pixels, precision="fp32", tile=48)
-    lazy._READY.clear()  # as in a process that has just begun
+    dask_array._READY.clear()  # as in a process that has just begun
     made = []
-    prepare = lazy.prepare
+    prepare = dask_array.prepare
     monkeypatch.setattr(
-        lazy, "prepare", lambda *args, **rest: made.append(1) or prepare(*args, **rest)
+        dask_array,
+        "prepare",
+        lambda *args, **rest: made.append(1) or prepare(*args, **rest),
     )
     monkeypatch.setattr(engine, "measure_normalisation", lambda stack: 1 / 0)
     np.testing.assert_array_equal(pickle.loads(graph).compute(), whole)
