@@ -32,6 +32,7 @@ from safetensors.numpy import load_file
 from napari_unet.data import Classes, open_stack, synthetic_em, write_stack
 from napari_unet.errors import UNetError
 from napari_unet.plugin.replay.sources import LayerRef
+from napari_unet.plugin.train.pairs import FilePair
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,6 +60,7 @@ def copied(qtbot: QtBot, widget: Any, key: Qt.Key) -> str:
     QTimer.singleShot(200, lambda: qtbot.keyClick(menu, key))
     click(qtbot, widget.replay)
     qtbot.waitUntil(lambda: "Copied." in widget.status.text(), timeout=WAIT)
+    qtbot.waitUntil(widget.replay.isEnabled, timeout=WAIT)
     return QGuiApplication.clipboard().text()
 
 
@@ -161,6 +163,35 @@ def test_a_training_on_files_names_them(
     assert kept.name == "labels.tif"
     assert str(kept) in widget.status.text()
     np.testing.assert_array_equal(np.asarray(open_stack(kept)), labels.data)
+
+
+def test_a_training_on_several_images(
+    make_napari_viewer: MakeViewer, qtbot: QtBot, runs_folder: Path, tmp_path: Path
+) -> None:
+    write_sample(tmp_path)  # 3.6 nm a pixel, the layers 4 nm
+    viewer = make_napari_viewer()
+    add_tissue(viewer)
+    viewer.add_image(viewer.layers["tissue"].data[:2, 8:] // 2, name="other")
+    painted = viewer.add_labels(viewer.layers["truth"].data[:2, 8:], name="strokes")
+    widget = open_widget(viewer, "Train")
+    choose(qtbot, widget.image, "other")
+    assert widget.labels.layer == painted
+    click(qtbot, widget.data.pairs.add_layers)
+    widget.data.pairs.add(FilePair(tmp_path / "em.tif", tmp_path / "cells.tif"))
+    choose(qtbot, widget.image, "tissue")
+    widget.advanced.enter({**SMALL, "steps": 6})
+    click(qtbot, widget.train_button)
+    qtbot.waitUntil(idle(widget), timeout=WAIT)
+    (first,) = runs_folder.iterdir()
+    painted.data[:, :50] = 255  # what comes later is not what was done
+    for key in (DONE_COMMAND, DONE_PYTHON):
+        text = copied(qtbot, widget, key)
+        assert str(tmp_path / "cells.tif") in text
+        run(text, tmp_path)
+    again = sorted(runs_folder.glob("*again*"))
+    assert len(again) == 2
+    for each in again:
+        assert_same_model(first, each)
 
 
 def test_a_training_to_come_gives_what_the_window_gives(

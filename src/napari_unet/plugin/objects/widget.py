@@ -27,7 +27,7 @@ from napari_unet.plugin.parts.fields import (
 )
 from napari_unet.plugin.predict.filling import FillingLayers
 from napari_unet.plugin.replay.button import ReplayButton
-from napari_unet.plugin.replay.recipes import ObjectsRecipe
+from napari_unet.plugin.replay.object_recipes import ObjectsRecipe
 from napari_unet.plugin.replay.sources import LayerRef
 from napari_unet.plugin.session import DockedWidget
 

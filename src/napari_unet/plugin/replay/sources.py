@@ -14,6 +14,7 @@ from napari_unet.data.masks.class_file import FILE as CLASS_FILE
 from napari_unet.errors import UNetError
 from napari_unet.files import write_text
 from napari_unet.plugin.layers import stack_from_layer
+from napari_unet.plugin.parts.choices import CORRECTIONS_KEY
 from napari_unet.plugin.predict.handover import files_of, same_pixels
 from napari_unet.replay import Told
 
@@ -54,9 +55,37 @@ class LayerRef:
         known = files_of(layer)
         named = (layer.metadata.get("source"), layer.source.path)
         files = known or tuple(Path(each) for each in dict.fromkeys(named) if each)
+        if CORRECTIONS_KEY in layer.metadata:  # what is painted next is saved there
+            files = ()
         axes = beside.section_axes if beside else ""
         stack = stack_from_layer(layer, axes=axes if len(axes) == layer.ndim else None)
         return Given(stack, files, changeable=not known)
+
+
+class FileRef:
+    """A file that is in no layer.
+
+    Parameters
+    ----------
+    path : Path
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.name = path.name
+        self._path = path
+
+    def given(self, beside: Stack | None = None) -> Given:
+        """Describe what is in it; see `LayerRef.given`.
+
+        Raises
+        ------
+        UNetError
+            If it cannot be read.
+        """
+        stack = open_stack(self._path)
+        if beside is not None and len(stack.shape) == len(beside.section_axes):
+            stack = open_stack(self._path, axes=beside.section_axes)
+        return Given(stack, (self._path,), changeable=False)
 
 
 @dataclass(frozen=True)
@@ -107,6 +136,36 @@ class Given:
         if (size, self.stack.unit) == (_in_space(other), other.unit):
             return Told(axes)
         return Told(axes, size, self.stack.unit)
+
+
+def file_of(
+    given: Given, ref: LayerRef | FileRef, path: Path, remarks: list[str]
+) -> tuple[Path, Told]:
+    """Return a file of these pixels, and what to say of it; write one if there is none.
+
+    Parameters
+    ----------
+    given : Given
+    ref : LayerRef or FileRef
+        Whose pixels they are.
+    path : Path
+        The name to write under.
+    remarks : list of str
+        A sentence is added if it is written.
+
+    Raises
+    ------
+    UNetError
+        If it cannot be written.
+    """
+    return given.find() or (save(given, ref, path, remarks), Told())
+
+
+def save(given: Given, ref: LayerRef | FileRef, path: Path, remarks: list[str]) -> Path:
+    """Write pixels, and say where; parameters are those of `file_of`."""
+    path = keep(given, path)
+    remarks.append(f"{ref.name!r} is in no file as it is now: see {path}.")
+    return path
 
 
 def keep(given: Given, path: Path) -> Path:

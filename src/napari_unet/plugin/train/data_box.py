@@ -17,13 +17,14 @@ from napari_unet.plugin.parts.choices import LayerChoice
 from napari_unet.plugin.parts.fields import at_top, choice, form_in, paragraph
 from napari_unet.plugin.train.classes_view import ClassesView
 from napari_unet.plugin.train.job import stacks_of
-from napari_unet.plugin.train.pairs import PairList
+from napari_unet.plugin.train.pairs import LayerPair, PairList
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from napari_unet.data import Stack
     from napari_unet.plugin.parts.forms import OptionsForm
+    from napari_unet.plugin.replay.train_recipe import TrainedPair
 
 ZERO_KEY = "napari-unet zero"
 """In a labels layer's metadata: whether the user said that 0 is not annotated."""
@@ -97,6 +98,18 @@ class DataBox(QGroupBox):
     def layers(self) -> list[tuple[Any, Any]]:
         """Return the layers of `stacks`, None for files."""
         return [(self.image.layer, self.labels.layer), *self.pairs.layers()]
+
+    def replayed(self) -> list[TrainedPair]:
+        """Return what a copied command names of `stacks`.
+
+        Raises
+        ------
+        UNetError
+            As `stacks`.
+        """
+        self.stacks()  # says what is missing
+        first = LayerPair.of(self.image.layer, self.labels.layer)
+        return [first.replayed(), *self.pairs.replayed()]
 
     def values(self) -> dict[str, Any]:
         """Return the options that are entered here, by name."""

@@ -12,11 +12,13 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QWidget
 from superqt.utils import create_worker
 
-from napari_unet.data import Stack, check_pair, open_stack
+from napari_unet.data import Stack, check_pair
 from napari_unet.data.masks.annotations import as_mask
 from napari_unet.data.masks.find import count_values
 from napari_unet.errors import UNetError
 from napari_unet.plugin.parts.fields import button, row_of
+from napari_unet.plugin.replay.sources import FileRef, LayerRef
+from napari_unet.plugin.replay.train_recipe import TrainedPair
 from napari_unet.plugin.train.job import stacks_of
 
 if TYPE_CHECKING:
@@ -48,6 +50,10 @@ class LayerPair:
         """Describe both as stacks, as they are now."""
         return stacks_of(self.image(), self.labels())
 
+    def replayed(self) -> TrainedPair:
+        """Return what a copied command names."""
+        return TrainedPair(LayerRef(self.image()), LayerRef(self.labels()))
+
     @property
     def name(self) -> str:
         """Of the image, as it is called now."""
@@ -77,12 +83,14 @@ class FilePair:
 
     def stacks(self) -> Stacks:
         """Open both under the names that the user knows them by."""
-        image = open_stack(self.image)
-        mask = open_stack(self.labels)
-        if len(mask.shape) == len(image.section_axes):
-            mask = open_stack(self.labels, axes=image.section_axes)
+        image = FileRef(self.image).given().stack
+        mask = FileRef(self.labels).given(image).stack
         check_pair(image, mask)
         return replace(image, name=self.name), mask
+
+    def replayed(self) -> TrainedPair:
+        """Return what a copied command names."""
+        return TrainedPair(FileRef(self.image), FileRef(self.labels))
 
 
 class PairList(QWidget):
@@ -135,6 +143,10 @@ class PairList(QWidget):
             else (None, None)
             for each in self._besides()
         ]
+
+    def replayed(self) -> list[TrainedPair]:
+        """Return what a copied command names of the same pairs."""
+        return [each.replayed() for each in self._besides()]
 
     def _besides(self) -> list[LayerPair | FilePair]:
         image, labels = self._chosen()

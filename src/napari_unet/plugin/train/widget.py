@@ -15,8 +15,7 @@ from napari_unet.model import find_model, read_info
 from napari_unet.plugin import runs
 from napari_unet.plugin.parts.fields import button, folded, form_in, row_of
 from napari_unet.plugin.replay.button import ReplayButton
-from napari_unet.plugin.replay.recipes import TrainRecipe
-from napari_unet.plugin.replay.sources import LayerRef
+from napari_unet.plugin.replay.train_recipe import TrainRecipe
 from napari_unet.plugin.session import DockedWidget, open_widget
 from napari_unet.plugin.train.data_box import DataBox
 from napari_unet.plugin.train.examples import WHERE_PATCHES, ExamplesButton
@@ -42,10 +41,6 @@ if TYPE_CHECKING:
 
     from napari_unet.plugin.pixel_job import PixelJob
 
-_OTHERS = (
-    "This trains on the chosen image alone; the list And holds {} more, which the same "
-    "command takes as folders, or the function as lists."
-)
 _PAINTED = (
     "Labels were painted while it trained, and taken in then; this trains on those of "
     "its start."
@@ -258,28 +253,30 @@ class TrainWidget(DockedWidget):
         self._suggest_run()  # with the time of now, unless the user named it
         recipe = self._recipe()
         run, resume = recipe.run, recipe.resume
+        masks = [
+            each.labels.given(image)
+            for each, (image, _) in zip(recipe.pairs, pairs, strict=True)
+        ]
         job = train_job(
             self.session.worker,
             pairs,
             run,
             self._entered(),
             resume=resume,
-            begin=partial(recipe.begin, recipe.labels.given(pairs[0][0])),
+            begin=partial(recipe.begin, masks),
         )
         self.run.begin(run, resume=resume)
         self.replay.done = recipe
         return job
 
     def _recipe(self) -> TrainRecipe:
-        others = len(self.data.stacks()) - 1  # says what is missing, too
+        pairs = self.data.replayed()  # says what is missing, too
         entered, stored = self._entered(), self.run.stored()
         return TrainRecipe(
-            LayerRef(self.image.layer),
-            LayerRef(self.labels.layer),
+            pairs,
             self.run.path(),
             entered if stored is None else runs.changes(entered, stored),
             resume=stored is not None,
-            remarks=[_OTHERS.format(others)] if others else [],
         )
 
     def _make_probe(self) -> PixelJob:
