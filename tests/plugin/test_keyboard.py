@@ -173,7 +173,7 @@ def test_enter_starts_and_escape_cancels(
 ) -> None:
     save_model(runs_folder / "model")
     viewer = make_napari_viewer(show=True)
-    noise = np.random.default_rng(0).integers(0, 255, (1500, 128, 128), np.uint8)
+    noise = np.random.default_rng(0).integers(0, 255, (6000, 128, 96), np.uint8)
     viewer.add_image(noise, name="slow")
     widget = open_widget(viewer, "Predict")
     qtbot.keyClick(focused(qtbot, viewer, widget), Qt.Key.Key_Return)

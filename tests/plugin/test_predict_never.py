@@ -40,7 +40,7 @@ def begin(qtbot: QtBot, predict: Any) -> None:
 
 
 def add_slow_image(viewer: Viewer) -> Any:
-    noise = np.random.default_rng(0).integers(0, 255, (1500, 128, 128), np.uint8)
+    noise = np.random.default_rng(0).integers(0, 255, (6000, 128, 96), np.uint8)
     return viewer.add_image(noise, name="slow")
 
 

@@ -59,7 +59,7 @@ def whole(model: Model, viewer: Viewer) -> np.ndarray:
 
 
 def add_slow_image(viewer: Viewer) -> None:
-    noise = np.random.default_rng(0).integers(0, 255, (1500, 128, 128), np.uint8)
+    noise = np.random.default_rng(0).integers(0, 255, (6000, 128, 96), np.uint8)
     viewer.add_image(noise, name="slow")
 
 
