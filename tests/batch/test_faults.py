@@ -218,6 +218,29 @@ def test_interruptions_end_in_good_order(model: Path, tmp_path: Path) -> None:
     assert process.returncode == 0
 
 
+@posix
+def test_an_image_that_is_cut_short_at_work_fails_alone(
+    model: Path, images: Path, tmp_path: Path
+) -> None:
+    save_image(images / "cut.tif", 16, 500, 500)
+    config = PredictionConfig(precision="fp32", memory="1GB")
+    order = Order(model, [images], tmp_path / "out", config)
+    failed = {}
+    for event in run_batch(order):
+        if isinstance(event, ItemBegun) and event.name == "cut.tif":
+            # What the system does to a process that reads where the file has ended.
+            for each in psutil.Process().children():
+                if "napari_unet.worker" in each.cmdline():
+                    each.send_signal(signal.SIGBUS)
+        if isinstance(event, ItemFailed):
+            failed[event.name] = event.reason
+    assert isinstance(event, BatchFinished)
+    assert (event.done, event.failed) == (4, 2)
+    assert "cut short while it was read" in failed["cut.tif"]
+    assert not list((tmp_path / "out").glob("cut*"))
+    assert parts(tmp_path / "out") == []
+
+
 # -- clusters ------------------------------------------------------------------------
 
 

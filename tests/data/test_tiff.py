@@ -1,4 +1,5 @@
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -365,3 +366,31 @@ def test_a_missing_codec_is_named(tmp_path):
     )
     command = [sys.executable, "-c", script, str(tmp_path / "a.tif")]
     assert subprocess.run(command, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.npy"])
+def test_a_mapped_file_that_is_cut_short_is_not_read(tmp_path, name):
+    pixels, path = counted(8, 100, 100), tmp_path / name
+    if name == "a.npy":
+        np.save(path, pixels)
+    else:
+        write(path, pixels)
+    stack = open_stack(path, axes="ZYX")
+    section = stack.section(1)
+    part = stack.select(slice(4, 8))
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(stack.pixels)), pixels)
+    os.truncate(path, 4096)  # to read on would kill this process
+    np.testing.assert_array_equal(section[0], pixels[1])
+    for each in (stack, part):
+        with pytest.raises(StackFormatError, match=rf"{name} was cut short"):
+            each.section(3)
+    path.unlink()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="keeps open files")
+def test_a_mapped_file_that_is_deleted_can_still_be_read(tmp_path):
+    pixels = counted(8, 100, 100)
+    write(tmp_path / "a.tif", pixels)
+    stack = open_stack(tmp_path / "a.tif")
+    (tmp_path / "a.tif").unlink()
+    np.testing.assert_array_equal(stack.section(7)[0], pixels[7])

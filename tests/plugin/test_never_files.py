@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
 import psutil
 import pytest
+import tifffile
 import zarr
 from by_hand import add_tissue, choose, click, idle, notes, open_widget, save_model
 from napari.utils.notifications import notification_manager
@@ -18,6 +20,7 @@ from test_never_layers import WAIT, change_all
 
 from napari_unet.data import synthetic_em
 from napari_unet.data.write.stack import write_stack
+from napari_unet.errors import StackFormatError
 from napari_unet.plugin.parts.choices import PREVIEW_KEY
 from napari_unet.plugin.session import session_of
 
@@ -133,3 +136,33 @@ def test_objects_are_previewed_whatever_becomes_of_their_layer(
     objects.status.clear()
     viewer.dims.set_current_step(0, 1)
     qtbot.waitUntil(lambda: "in this section" in objects.status.text(), timeout=WAIT)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no file that is mapped is cut")
+@pytest.mark.parametrize("seen", [True, False])
+def test_the_file_of_an_image_may_be_cut_short_while_it_is_predicted(
+    viewer: Viewer, qtbot: QtBot, tmp_path: Path, runs_folder: Path, seen: bool
+) -> None:
+    path = tmp_path / "train-volume.tif"
+    noise = np.random.default_rng(0).integers(0, 255, (400, 256, 256), np.uint8)
+    tifffile.imwrite(path, noise, photometric="minisblack")
+    viewer.open(path, plugin=PLUGIN)
+    save_model(runs_folder / "model", depth=2)
+    predict = open_widget(viewer, "Predict")
+    click(qtbot, predict.predict_button)
+    folder = predict._job.folder
+    qtbot.waitUntil(lambda: predict._tiles[0] > 2, timeout=WAIT)
+    if seen:
+        os.truncate(path, 20 * 256 * 256)
+    else:  # what the system does to who reads where the file has just ended
+        os.kill(session_of(viewer).worker.pid, signal.SIGBUS)
+    qtbot.waitUntil(idle(predict), timeout=WAIT)
+    assert str(path) in notes()[-1] and "cut short while it was read" in notes()[-1]
+    assert notes()[-1].rstrip(".") in predict.status.text()
+    labels = viewer.layers["train-volume prediction (partial)"]
+    assert labels.data.shape == noise.shape
+    if seen:
+        with pytest.raises(StackFormatError, match="cut short"):
+            viewer.dims.set_current_step(0, 399)  # no harm to the viewer
+        viewer.layers.remove("train-volume")
+    assert not folder.exists()

@@ -21,7 +21,10 @@ from napari_unet.plugin.writer import write
 from napari_unet.prediction.to_files import predict_to_files
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from napari import Viewer
 
 PIXELS = np.array([[[0, 255, 0], [255, 255, 0]]] * 2, np.uint8)
 FACTS = {"scale": (50, 4, 4), "units": ("nm",) * 3, "axis_labels": ("z", "y", "x")}
@@ -219,3 +222,14 @@ def test_the_real_stack_is_read(data_folder: Path) -> None:
     assert data.shape == (24, 512, 512)
     assert sorted(np.unique(data)) == [0, 255]
     assert Labels(data, **meta).data.dtype == np.uint8
+
+
+def test_labels_that_were_opened_can_be_painted_on(
+    make_napari_viewer: Callable[..., Viewer], tmp_path: Path
+) -> None:
+    path = tmp_path / "train-labels.tif"
+    tifffile.imwrite(path, np.zeros((3, 20, 20), np.uint8), photometric="minisblack")
+    (layer,) = make_napari_viewer().open(path, plugin="napari-unet-lab")
+    layer.paint((1, 10, 10), 255)
+    assert layer.data[1, 10, 10] == 255
+    assert not tifffile.imread(path).any()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -23,6 +24,7 @@ _TOGETHER = 4  # images that may be at work at once: read, computed, finished
 _PATIENCE = 30.0  # seconds that an image at work may take to stop
 _KEPT_LINES = 20
 _SIGKILL = 9
+_SIGBUS = getattr(signal, "SIGBUS", 7)
 
 
 class WorkerDiedError(UNetError):
@@ -126,6 +128,11 @@ class Worker:
             return (
                 "The process was killed at work on this image, most likely because "
                 "memory ran out: give it less (--memory), then --retry-failed."
+            )
+        if code == -_SIGBUS:
+            return (
+                "The process ended because a part of this image's file was gone: it "
+                "was cut short while it was read, or its disk fails. Export it again."
             )
         said = self._errors[-1] if self._errors else "it said nothing"
         return f"The process ended with code {code} at work on this image: {said}"

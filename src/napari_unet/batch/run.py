@@ -76,6 +76,7 @@ def run_batch(
             for event in _predict(order, todo, manifest, client, should_stop):
                 _note(manifest, event, purposes)
                 yield event
+        sweep(order, items)  # what processes that died have left
         yield _finished(order, items, purposes, manifest)
     finally:
         manifest.close()

@@ -12,6 +12,7 @@ import numpy as np
 from napari_unet.data.axes import PixelArray, check_axes, guess_axes, normal_axes
 from napari_unet.data.read.folder import open_folder, open_jpeg, open_npy, open_png
 from napari_unet.data.read.lazy import Foreign, is_zarr
+from napari_unet.data.read.mapped import Mapped
 from napari_unet.data.read.ome_zarr import open_zarr
 from napari_unet.data.read.tiff import open_tiff
 from napari_unet.data.stack import Stack
@@ -146,6 +147,8 @@ def as_pixels(image: Any, label: str = "The array") -> PixelArray:
                 "is. Let dask find out first: array.compute_chunk_sizes()."
             )
         return Foreign(image, label) if getattr(image, "chunks", None) else image
+    if isinstance(image, Mapped):
+        return image
     try:
         return np.asarray(image)
     except ValueError as error:

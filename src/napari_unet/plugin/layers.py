@@ -12,6 +12,7 @@ import pint
 
 from napari_unet.data.open import as_pixels
 from napari_unet.data.read.lazy import Chunked
+from napari_unet.data.read.mapped import Mapped
 from napari_unet.data.stack import Stack
 from napari_unet.errors import StackFormatError
 
@@ -89,9 +90,12 @@ def layer_from_stack(stack: Stack, kind: str) -> tuple[Any, dict[str, Any], str]
     tuple
         Data, attributes and `kind`.
     """
-    pixels = np.asarray(stack)
-    data = label_values(pixels) if kind == "labels" else pixels
-    return data, _attributes(stack, kind), kind
+    pixels: Any = np.asarray(stack)
+    if kind == "labels":  # which are to be painted on
+        pixels = label_values(np.require(pixels, requirements="W"))
+    elif isinstance(stack.pixels, Mapped):  # it knows when its file was cut short
+        pixels = stack.pixels
+    return pixels, _attributes(stack, kind), kind
 
 
 def layer_from_levels(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import sys
 from collections import deque
 from typing import Any
@@ -20,6 +21,7 @@ _PATIENCE = 60_000
 _PATIENCE_AT_EXIT = 10_000  # the window is gone already, and the run is safe on disk
 _KEPT_LINES = 50
 _SIGKILL = 9
+_SIGBUS = getattr(signal, "SIGBUS", 7)
 
 
 class Job(QObject):
@@ -72,6 +74,7 @@ class WorkerClient(QObject):
         self._process: QProcess | None = None
         self._job: Job | None = None
         self._request: dict[str, Any] | None = None  # waits for the process to be ready
+        self._image = ""  # the file that the job at work reads
         self._ready = False
         self._closing = False
         self._wanted_again = False  # started or given a job while it was closing
@@ -179,6 +182,7 @@ class WorkerClient(QObject):
     def _send_waiting(self) -> None:
         if self._ready and not self._closing and self._request is not None:
             request, self._request = self._request, None
+            self._image = str(request.get("image", ""))
             self._set_ready(False)
             self._write(request)
 
@@ -220,7 +224,7 @@ class WorkerClient(QObject):
         self._read_events()
         self._read_errors()
         crashed = status == QProcess.ExitStatus.CrashExit
-        self._forget(_death(code, crashed, list(self._errors)))
+        self._forget(_death(code, crashed, list(self._errors), self._image))
 
     def _on_error(self, error: QProcess.ProcessError) -> None:
         if error == QProcess.ProcessError.FailedToStart:
@@ -263,8 +267,14 @@ class WorkerClient(QObject):
             self.ready_changed.emit(ready)
 
 
-def _death(code: int, crashed: bool, errors: list[str]) -> str:
+def _death(code: int, crashed: bool, errors: list[str], image: str) -> str:
     """Say how the process ended, and what may have been the cause."""
+    if crashed and code == _SIGBUS:
+        return (
+            "The worker process ended because a part of a file was gone: "
+            f"{image or 'an image'} may have been cut short while it was read, or its "
+            "disk fails. Check that it is complete, and open it again."
+        )
     if crashed and code == _SIGKILL:
         return (
             "The worker process was killed. Most often the computer ran out of memory: "

@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_unet.data.axes import guess_axes, normal_axes
 from napari_unet.data.read.lazy import Lazy, as_format_error, full_key
+from napari_unet.data.read.mapped import mapped
 from napari_unet.data.read.tiff import open_tiff, stem
 from napari_unet.data.stack import Stack
 from napari_unet.errors import StackFormatError
@@ -73,7 +74,7 @@ def open_npy(path: Path, axes: str | None = None) -> Stack:
         If it is damaged or its axes cannot be told.
     """
     with as_format_error(path):
-        pixels = np.load(path, mmap_mode="r", allow_pickle=False)
+        pixels = mapped(np.load(path, mmap_mode="r", allow_pickle=False))
     letters = normal_axes(axes) if axes else guess_axes(pixels, str(path))
     return Stack(pixels, letters, name=stem(path), source=path)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.data.read.lazy import Chunked, Lazy, even_edges, number_of
+from napari_unet.data.read.mapped import mapped
 from napari_unet.errors import StackFormatError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def choose_pixels(file: Any, series: Any, shape: tuple[int, ...], path: Path) ->
     plain = getattr(series, "transform", None) is None
     if series.dataoffset is not None and dtype.kind in "uif" and one_file and plain:
         stored = dtype.newbyteorder(file.byteorder)
-        return np.memmap(path, stored, "r", series.dataoffset, shape)
+        return mapped(np.memmap(path, stored, "r", series.dataoffset, shape))
     leading = _leading(shape, len(pages))
     if not plain or leading is None:
         return _Whole(path, shape, 0, dtype)
@@ -109,7 +110,7 @@ class _MappedPages(_Pages):
         page = self._pages[number]
         shape = self.shape[self._leading :]
         path, start = page.parent.filehandle.path, page.dataoffsets[0]
-        return np.memmap(path, self.dtype, "r", start, shape)
+        return mapped(np.memmap(path, self.dtype, "r", start, shape))
 
 
 class _Segments(Chunked):
