@@ -22,6 +22,7 @@ from napari_unet.plugin.correct.accept import (
     make_ready,
     take_over,
 )
+from napari_unet.plugin.correct.autosave import autosave
 from napari_unet.plugin.correct.job import start_of_result
 from napari_unet.plugin.correct.layer import (
     Change,
@@ -31,11 +32,7 @@ from napari_unet.plugin.correct.layer import (
     look_of,
     show_change,
 )
-from napari_unet.plugin.correct.store import (
-    autosave,
-    find_saved,
-    layout_of,
-)
+from napari_unet.plugin.correct.store import find_saved, layout_of
 from napari_unet.plugin.layers import placement
 from napari_unet.plugin.parts.choices import CORRECTIONS_KEY
 from napari_unet.plugin.parts.fields import Remark, button, choice

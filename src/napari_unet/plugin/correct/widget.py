@@ -11,10 +11,11 @@ from qtpy.QtWidgets import QGroupBox
 
 from napari_unet.errors import UNetError
 from napari_unet.model import find_model, read_info
+from napari_unet.plugin.correct.autosave import autosave
 from napari_unet.plugin.correct.layer import Corrections, corrections_of
 from napari_unet.plugin.correct.paint import PaintBox
 from napari_unet.plugin.correct.places import remove_frame
-from napari_unet.plugin.correct.store import autosave, layout_of
+from napari_unet.plugin.correct.store import layout_of
 from napari_unet.plugin.correct.unsure import Subject, UnsureBox
 from napari_unet.plugin.parts.choices import (
     CORRECTIONS_KEY,
