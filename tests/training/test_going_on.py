@@ -11,9 +11,8 @@ from test_control import TINY, squares
 from napari_unet import Model, train
 from napari_unet.data import write_stack
 from napari_unet.training import train_events
-from napari_unet.training.going_on import continued_config, on_top
+from napari_unet.training.going_on import continued_config, on_top, training_config
 from napari_unet.training.run import RunFolder
-from napari_unet.training.train import training_config
 
 if TYPE_CHECKING:
     from pathlib import Path

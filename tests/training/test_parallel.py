@@ -25,8 +25,8 @@ from napari_unet.control import Control
 from napari_unet.data import open_stack, write_stack
 from napari_unet.errors import ConfigError
 from napari_unet.training import train_events
+from napari_unet.training.going_on import training_config
 from napari_unet.training.parallel import Team, find_team
-from napari_unet.training.train import training_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

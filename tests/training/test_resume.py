@@ -19,7 +19,7 @@ import torch
 from napari_unet import Model, train
 from napari_unet.data import Stack, open_stack, write_stack
 from napari_unet.errors import ConfigError, TrainingError
-from napari_unet.training import loop
+from napari_unet.training import judge, loop
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -153,8 +153,8 @@ def test_run_killed_between_any_two_files_can_be_resumed(
     """The folder as it is between the writes of one step, copied from the inside."""
     run, copy = tmp_path / "run", tmp_path / "copy"
     save_last, save_model = loop.RunFolder.save_last, loop.Model.save
-    append, validate = loop.RunFolder.append, loop.Trainer._validate
-    score, judged = loop.score_held_out, 0
+    append, validate = loop.RunFolder.append, judge.Judge.validate
+    score, judged = judge.score_held_out, 0
 
     def snapshot(which: int, step: int) -> None:
         if which == place and step == 6 and not copy.exists():
@@ -175,21 +175,21 @@ def test_run_killed_between_any_two_files_can_be_resumed(
         if type(event).__name__ == "StepDone":
             snapshot(3, event.step)
 
-    def watched_validate(self: Any) -> Any:
+    def watched_validate(self: Any, progress: Any) -> Any:
         nonlocal judged
-        judged = self.progress.step
-        yield from validate(self)
+        judged = progress.step
+        yield from validate(self, progress)
 
     def ever_better(*held_out: Any) -> Any:
         loss, found = score(*held_out)
         return loss, replace(found, mean_iou=judged / STEPS)
 
-    monkeypatch.setattr(loop.Trainer, "_validate", watched_validate)
-    monkeypatch.setattr(loop, "score_held_out", ever_better)
+    monkeypatch.setattr(judge.Judge, "validate", watched_validate)
+    monkeypatch.setattr(judge, "score_held_out", ever_better)
     monkeypatch.setattr(loop.RunFolder, "save_last", watched_last)
     monkeypatch.setattr(loop.RunFolder, "append", watched_append)
     monkeypatch.setattr(loop.Model, "save", watched_model)
-    monkeypatch.setattr(loop.Trainer, "_validation_due", lambda self: True)
+    monkeypatch.setattr(judge.Judge, "due", lambda *_: True)
     unbroken.train(run, steps=STEPS, **OPTIONS)
     unbroken.train(copy, resume=True)
     assert_same_end(copy, run)
@@ -207,12 +207,12 @@ def test_every_optimiser_and_schedule_goes_on_where_it_was(
 ) -> None:
     """The folder as it was at a checkpoint, after the rate of plateau was halved."""
     run, copy = tmp_path / "run", tmp_path / "copy"
-    score, validate, judged = loop.score_held_out, loop.Trainer._validate, 0
+    score, validate, judged = judge.score_held_out, judge.Judge.validate, 0
 
-    def watched(self: Any) -> Any:
+    def watched(self: Any, progress: Any) -> Any:
         nonlocal judged
-        judged = self.progress.step
-        yield from validate(self)
+        judged = progress.step
+        yield from validate(self, progress)
 
     def ever_worse(*held_out: Any) -> Any:
         loss, found = score(*held_out)
@@ -222,8 +222,8 @@ def test_every_optimiser_and_schedule_goes_on_where_it_was(
         if type(event).__name__ == "CheckpointSaved" and event.step == 5:
             shutil.copytree(run, copy)
 
-    monkeypatch.setattr(loop.Trainer, "_validate", watched)
-    monkeypatch.setattr(loop, "score_held_out", ever_worse)
+    monkeypatch.setattr(judge.Judge, "validate", watched)
+    monkeypatch.setattr(judge, "score_held_out", ever_worse)
     made = {"optimizer": optimizer, "schedule": schedule, "clip": 0.5, "loss": "dice"}
     given = {**OPTIONS, **made, "epochs": 2, "steps_per_epoch": STEPS // 2}
     unbroken.train(run, on_event=snapshot, **given)
@@ -272,14 +272,14 @@ def test_finished_run_stays_as_it_is(unbroken: Unbroken, tmp_path: Path) -> None
 def test_run_whose_model_was_removed_makes_a_new_one(
     unbroken: Unbroken, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    score = loop.score_held_out
+    score = judge.score_held_out
     first = iter([1.0])
 
     def best_first(*held_out: Any) -> Any:
         loss, found = score(*held_out)
         return loss, replace(found, mean_iou=next(first, found.mean_iou))
 
-    monkeypatch.setattr(loop, "score_held_out", best_first)
+    monkeypatch.setattr(judge, "score_held_out", best_first)
     run = tmp_path / "run"
     model = unbroken.train(run, steps=STEPS, **OPTIONS)
     assert model.history["step"] == 1

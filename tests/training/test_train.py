@@ -29,7 +29,7 @@ from napari_unet.events import (
     TrainingStarted,
     Validated,
 )
-from napari_unet.training import learner, loop, train_events
+from napari_unet.training import judge, learner, loop, train_events
 from napari_unet.training.losses import cross_entropy
 
 if TYPE_CHECKING:
@@ -366,13 +366,13 @@ def test_learning_rate_rises_then_falls() -> None:
 
 def set_scores(monkeypatch: pytest.MonkeyPatch, scores: list[float]) -> None:
     given: Iterator[float] = itertools.chain(scores, itertools.repeat(scores[-1]))
-    score = loop.score_held_out
+    score = judge.score_held_out
 
     def fixed(*held_out: Any) -> Any:
         loss, found = score(*held_out)
         return loss, replace(found, mean_iou=next(given))
 
-    monkeypatch.setattr(loop, "score_held_out", fixed)
+    monkeypatch.setattr(judge, "score_held_out", fixed)
 
 
 def test_best_is_judged_by_the_smoothed_score(monkeypatch: pytest.MonkeyPatch) -> None:

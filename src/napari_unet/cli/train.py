@@ -80,8 +80,8 @@ def _train(given: argparse.Namespace) -> int:
     held_out = inputs.open_held_out(given)
 
     from napari_unet.training import train_events
+    from napari_unet.training.going_on import check_budget, training_config
     from napari_unet.training.parallel import find_team
-    from napari_unet.training.train import check_budget, training_config
 
     check_budget(chosen)
     team = find_team()

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.config import read_names
-from napari_unet.data.masks.annotations import (
-    as_mask,
-    distance_stack,
-    mask_of_objects,
-    read_annotations,
-    remark_on_objects,
-)
+from napari_unet.data.masks.annotations import remark_on_objects
 from napari_unet.data.masks.find import IGNORE, Classes, check_pair
-from napari_unet.data.masks.scale import Scale, find_scale
 from napari_unet.data.stack import Stack
 from napari_unet.errors import TrainingError
 from napari_unet.networks import measure_geometry, network_config
@@ -33,19 +24,23 @@ from napari_unet.training.split import (
     split_images,
     train_on,
 )
-from napari_unet.training.weights import has_walls
+from napari_unet.training.target import (
+    find_target,
+    learnt_of,
+    only_renamed,
+    readable,
+    shows_walls,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from napari_unet.config import TrainingConfig
     from napari_unet.training.augmentation import Patch
-
-    Pair = tuple[Stack, Stack]
-
-_LOOKED_AT = 8  # sections, to choose a loss by
+    from napari_unet.training.pairs import Pair
+    from napari_unet.training.target import Target
 
 
 @dataclass(frozen=True)
@@ -59,7 +54,7 @@ class Kept:
         Of each image.
     """
 
-    target: Classes | Scale
+    target: Target
     splits: list[Split]
 
 
@@ -132,38 +127,29 @@ class Dataset:
         *,
         kept: Kept | None = None,
     ) -> None:
-        values = config.regresses and config.objects == "no"
-        given = [
-            (image, labels if values else as_mask(labels))
-            for image, labels in (*pairs, *held_out)
-        ]
+        given = [(image, readable(labels, config)) for image, labels in pairs]
+        given += [(image, readable(labels, config)) for image, labels in held_out]
         channels = _check_pairs(given)
-        images, labels = zip(*given, strict=True)
-        masks, self.target, self.counts = _find_target(labels, config)
-        if kept is not None and not _only_renamed(kept.target, self.target):
+        images, self._given = map(list, zip(*given, strict=True))
+        masks, self.target, self.counts = find_target(self._given, config)
+        if kept is not None and not only_renamed(kept.target, self.target):
             self.target = kept.target
-        walls = isinstance(self.target, Classes) and has_walls(
-            _some_sections(masks, self.target)
-        )
+        walls = shows_walls(masks, self.target)
         self.config = config = complete_training(config, images, walls=walls)
         if isinstance(self.target, Classes):
             self.remark = remark_on_objects(masks, self.target)
-        every = list(zip(images, masks, strict=True))
-        self._given = [labels for _, labels in given]
-        self._names = [image.name or str(i) for i, (image, _) in enumerate(every)]
+        self._names = [image.name or str(i) for i, image in enumerate(images)]
         self.network = network_config(config, channels, self.target.n)
-        self._sections = [Sections(*pair, self.target, self.network) for pair in every]
+        self._sections = [
+            Sections(*pair, self.target, self.network)
+            for pair in zip(images, masks, strict=True)
+        ]
         self.normalisations = [each.normalise for each in self._sections]
-        if kept is not None and len(kept.splits) == len(every):
-            parts = zip(kept.splits, self._sections, strict=True)
-            self.splits = [follow(split, each.labels) for split, each in parts]
-        else:
-            self.splits = self._split(self._sections, len(held_out))
+        self.splits = self._split(len(held_out), kept.splits if kept else [])
+        parts = zip(self._sections, self.splits, strict=True)
         self._held = {
             pair: image.held_out(split)
-            for pair, (image, split) in enumerate(
-                zip(self._sections, self.splits, strict=True)
-            )
+            for pair, (image, split) in enumerate(parts)
             if split.validation
         }
         self.patches = self._patches(self._sections, self.splits)
@@ -258,7 +244,7 @@ class Dataset:
                 f"The labels are {painted.section_shape} pixels large now, but were "
                 f"{self._given[pair].section_shape}. Start a new run with them."
             )
-        masks = _masks_of(painted, self.config)
+        masks = learnt_of(painted, self.config)
         return {
             section: masks.section(place)[0] for place, section in enumerate(sections)
         }
@@ -274,7 +260,12 @@ class Dataset:
             images, splits, self.config, self.network, self.target, before, same
         )
 
-    def _split(self, images: list[Sections], held_out: int) -> list[Split]:
+    def _split(self, held_out: int, kept: Sequence[Split]) -> list[Split]:
+        """Follow a split of all images, or make one; the last ones may only judge."""
+        images = self._sections
+        if len(kept) == len(images):
+            parts = zip(kept, images, strict=True)
+            return [follow(split, each.labels) for split, each in parts]
         margins = measure_geometry(self.network).radii[:-1]
         annotated = [list(image.labels) for image in images]
         shapes = [image.shape for image in images]
@@ -286,11 +277,6 @@ class Dataset:
             for image, split, shape in zip(images[:known], splits, shapes, strict=False)
         ]
         return [*splits, *map(judge_on, annotated[known:], shapes[known:])]
-
-
-def _only_renamed(one: Classes | Scale, other: Classes | Scale) -> bool:
-    classes = isinstance(one, Classes) and isinstance(other, Classes)
-    return classes and one.values == other.values
 
 
 def _compare(before: Sections, after: Sections, splits: Sequence[Split]) -> Taken:
@@ -305,57 +291,6 @@ def _compare(before: Sections, after: Sections, splits: Sequence[Split]) -> Take
             elif (only := new if old is None else old) is not None:
                 changed[use] += int((only[box] != IGNORE).sum())
     return Taken(changed["training"], changed["validation"])
-
-
-def _masks_of(labels: Stack, config: TrainingConfig) -> Stack:
-    """Return labels in the values that are learnt; see `_find_target`."""
-    how: dict[str, Any] = {
-        "ignore": config.ignore,
-        "zero_is_unlabelled": config.zero_is_unlabelled,
-    }
-    if config.regresses and config.objects == "no":
-        return labels
-    if config.objects == "distance":
-        return distance_stack(as_mask(labels), **how)
-    if config.objects == "no":
-        return as_mask(labels)
-    return mask_of_objects(
-        labels, objects=config.objects, border_width=config.border_width, **how
-    )
-
-
-def _find_target(
-    labels: Sequence[Stack], config: TrainingConfig
-) -> tuple[Sequence[Stack], Classes | Scale, dict[int, int]]:
-    """Return what is learnt of each image, and its classes or the scale of values."""
-    how: dict[str, Any] = {
-        "ignore": config.ignore,
-        "zero_is_unlabelled": config.zero_is_unlabelled,
-    }
-    if config.objects == "distance":
-        distances = [distance_stack(each, **how) for each in labels]
-        return distances, find_scale(*distances), {}
-    if config.regresses:
-        return labels, find_scale(*labels, **how), {}
-    found = read_annotations(
-        labels,
-        objects=config.objects,
-        border_width=config.border_width,
-        names=read_names(config.class_names),
-        **how,
-    )
-    return found.masks, found.classes, found.counts
-
-
-def _some_sections(
-    masks: Sequence[Stack], classes: Classes
-) -> Iterator[NDArray[np.uint8]]:
-    """Give a few annotated sections as class indices, evenly spread over all."""
-    places = [(mask, index) for mask in masks for index in range(mask.n_sections)]
-    for mask, index in places[:: math.ceil(len(places) / _LOOKED_AT)]:
-        labels = classes.encode(mask.section(index)[0])
-        if (labels != IGNORE).any():
-            yield labels
 
 
 def _check_pairs(pairs: Sequence[Pair]) -> int:

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from napari_unet.model import Model
     from napari_unet.prediction.block import Block
     from napari_unet.prediction.engine import Prediction
-    from napari_unet.training.dataset import Dataset, Pair
+    from napari_unet.training.dataset import Dataset
     from napari_unet.training.learner import Learner
+    from napari_unet.training.pairs import Pair
 
 LARGEST = {2: 1024, 3: 256}
 """Rows and columns of a prediction at most, by the network's dimensions: of a larger

@@ -12,7 +12,7 @@ from napari_unet.data.masks.classes import IGNORE
 from napari_unet.data.normalisation import measure_normalisation
 from napari_unet.errors import ConfigError
 from napari_unet.training.dataset import Dataset
-from napari_unet.training.train import as_pairs
+from napari_unet.training.pairs import as_pairs
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ from napari_unet.config import seconds as read_seconds
 from napari_unet.events import Probe, StepDone
 from napari_unet.training.augmentation import patch_shape
 from napari_unet.training.loop import Trainer
-from napari_unet.training.train import as_pairs
+from napari_unet.training.pairs import as_pairs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from napari_unet.data.stack import Stack
-    from napari_unet.training.dataset import Pair
+    from napari_unet.training.pairs import Pair
 
 _PAUSE = 0.005  # seconds between two looks at the memory
 

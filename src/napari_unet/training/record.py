@@ -17,10 +17,10 @@ from napari_unet.training.split import Split
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from napari_unet.config import NetworkConfig
     from napari_unet.data.stack import Stack
     from napari_unet.evaluation.overlap import OverlapScores
-    from napari_unet.training.dataset import Dataset, Pair
+    from napari_unet.training.dataset import Dataset
+    from napari_unet.training.pairs import Pair
     from napari_unet.training.run import Progress, RunFolder
 
 _ENDS = {
@@ -31,14 +31,12 @@ _ENDS = {
 }
 
 
-def describe_run(
-    data: Dataset, network: NetworkConfig, pairs: Sequence[Pair]
-) -> dict[str, Any]:
+def describe_run(data: Dataset, pairs: Sequence[Pair]) -> dict[str, Any]:
     """Return what a run folder's ``config.json`` holds."""
     training, validation = data.describe_split()
     return {
         "options": data.config.to_dict(),
-        "network": network.to_dict(),
+        "network": data.network.to_dict(),
         "classes": None if data.config.regresses else data.target.to_dict(),
         **({"scale": data.target.to_dict()} if data.config.regresses else {}),
         "data": describe_data(data, pairs),

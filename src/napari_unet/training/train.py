@@ -3,47 +3,24 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from numbers import Number
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from napari_unet.config import TrainingConfig
 from napari_unet.control import stop_on_interrupt
-from napari_unet.data.matching import is_several, pair_folders
-from napari_unet.data.open import as_stack
-from napari_unet.data.stack import Stack
-from napari_unet.errors import ConfigError, MaskError, TrainingError
-from napari_unet.presets import PRESETS
-from napari_unet.training.going_on import on_top
+from napari_unet.errors import ConfigError, TrainingError
+from napari_unet.training.going_on import check_budget, training_config
 from napari_unet.training.loop import Trainer
+from napari_unet.training.pairs import as_pairs, held_out_pairs
 from napari_unet.training.parallel import Team, find_team
-from napari_unet.training.run import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from numpy.typing import ArrayLike
-
+    from napari_unet.config import TrainingConfig
     from napari_unet.control import Control
     from napari_unet.events import Event
     from napari_unet.model import Model
-    from napari_unet.training.dataset import Pair
-
-    Image = Stack | str | Path | ArrayLike
-
-_HOW_LONG = ("budget", "steps", "epochs")
-_MAY_CHANGE = {
-    *_HOW_LONG,
-    "steps_per_epoch",
-    "patience",
-    "checkpoint_every",
-    "device",
-    "precision",
-    "class_names",
-    "preset",  # what it stands for is compared
-}
+    from napari_unet.training.pairs import Image, Pair
 
 
 def train(
@@ -146,7 +123,7 @@ def train(
             as_pairs(image, labels, axes),
             training_config(options, folder if resume and team.leads else None),
             folder,
-            held_out=_held_out_pairs(validation_image, validation_labels, axes),
+            held_out=held_out_pairs(validation_image, validation_labels, axes),
             resume=resume,
             overwrite=overwrite,
             new_labels=new_labels,
@@ -158,64 +135,6 @@ def train(
     if trainer.best is None:
         raise TrainingError("The training was stopped before there was a model.")
     return trainer.best
-
-
-def _held_out_pairs(
-    image: Image | Sequence[Image] | None,
-    labels: Image | Sequence[Image] | None,
-    axes: str | None,
-) -> list[Pair]:
-    if image is None and labels is None:
-        return []
-    if image is None or labels is None:
-        raise ConfigError(
-            "To judge the model by other data give both: validation_image and "
-            "validation_labels."
-        )
-    return as_pairs(image, labels, axes)
-
-
-def as_pairs(
-    image: Image | Sequence[Image], labels: Image | Sequence[Image], axes: str | None
-) -> list[Pair]:
-    """Open images and masks, one or a list of each, as pairs of stacks."""
-    images, masks = _as_list(image), _as_list(labels)
-    if len(images) == len(masks) == 1 and all(map(_names_several, (*images, *masks))):
-        files = pair_folders(Path(images[0]), Path(masks[0]))
-        images = [pair.image for pair in files]
-        masks = [pair.mask for pair in files]
-    if len(images) != len(masks) or not images:
-        raise MaskError(
-            f"There are {len(images)} images and {len(masks)} masks, but each image "
-            "needs its mask: give two lists of the same length, in the same order."
-        )
-    pairs = []
-    for one, mask in zip(images, masks, strict=True):
-        stack = as_stack(one, axes=axes)
-        pairs.append((stack, _as_labels(mask, stack, told=axes is not None)))
-    return pairs
-
-
-def _names_several(given: Any) -> bool:
-    return isinstance(given, str | Path) and is_several(Path(given))
-
-
-def _as_list(given: Image | Sequence[Image]) -> list[Any]:
-    """Return several images as they are, one image as a list of one."""
-    if not isinstance(given, list | tuple):
-        return [given]
-    numbers = given and all(isinstance(each, Number | list | tuple) for each in given)
-    return [given] if numbers else list(given)
-
-
-def _as_labels(labels: Image, image: Stack, *, told: bool) -> Stack:
-    """Take the axes from the image: of a file where they were told, of an array."""
-    if isinstance(labels, Stack):
-        return labels
-    if isinstance(labels, str | Path):
-        return as_stack(labels, axes=image.section_axes if told else None)
-    fits = np.ndim(labels) == len(image.section_axes)
-    return as_stack(labels, axes=image.section_axes if fits else None)
 
 
 def train_events(
@@ -244,7 +163,6 @@ def train_events(
     control : Control, optional
         Pauses, resumes and stops it from another thread, says what to predict while it
         learns, and hands over sections that were annotated anew.
-
     team : Team, optional
         The processes that train together; only the first one yields events.
 
@@ -265,62 +183,3 @@ def train_events(
         control=control,
         team=team,
     ).events()
-
-
-def check_budget(given: dict[str, Any]) -> None:
-    """Raise `ConfigError` if more than one of the options given says how long."""
-    several = [name for name in _HOW_LONG if given.get(name) is not None]
-    if len(several) > 1:
-        raise ConfigError(
-            f"Say how long to train in one way: {' and '.join(several)} were given."
-        )
-
-
-def training_config(
-    given: dict[str, Any], resumed: Path | None, *, more: bool = False
-) -> TrainingConfig:
-    """Complete the options given: by those of the resumed run, or by the defaults.
-
-    Parameters
-    ----------
-    given : dict
-    resumed : Path, optional
-        The folder of the run to be gone on with.
-    more : bool
-        Whether the time, steps or epochs given come on top once those of the run are
-        used up; else they are totals.
-
-    Raises
-    ------
-    ConfigError
-        If an option is unknown or out of range, or is another one than the run to be
-        resumed was started with.
-    TrainingError
-        If there is no run to resume.
-    """
-    if resumed is None:
-        return TrainingConfig.from_dict(given)
-    given = {**PRESETS.get(str(given.get("preset")), {}), **given}
-    if more:
-        given = on_top(given, RunFolder(resumed))
-    asked = TrainingConfig.from_dict(given).to_dict()
-    # What is left open now was filled in when the run was started.
-    given = {
-        name: asked[name]
-        for name in given
-        if name in _MAY_CHANGE or asked[name] not in (None, "auto")
-    }
-    recorded: dict[str, Any] = RunFolder(resumed).config()["options"]
-    changed = [
-        f"{name} was {recorded.get(name)!r}, not {value!r}"
-        for name, value in given.items()
-        if name not in _MAY_CHANGE and value != recorded.get(name)
-    ]
-    if changed:
-        raise ConfigError(
-            f"The run in {resumed} was started with other options: "
-            f"{'; '.join(changed)}. Leave these out to resume it, or start a new run."
-        )
-    if given.keys() & _HOW_LONG:  # what is given now counts more than what was then
-        recorded |= {"steps": None, "epochs": None, "steps_per_epoch": None}
-    return TrainingConfig.from_dict({**recorded, **given})

@@ -30,7 +30,7 @@ def pairs_of(request: Request) -> list[tuple[Stack, Stack]]:
         if "name" in each:
             pairs.append(pair_of(each))
         else:
-            from napari_unet.training.train import as_pairs
+            from napari_unet.training.pairs import as_pairs
 
             pairs += as_pairs(each["image"], each["labels"], each.get("axes"))
     return pairs

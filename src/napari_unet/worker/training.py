@@ -27,8 +27,7 @@ def train(request: Request, control: Control) -> Iterator[Event]:
     each described as the only one is.
     """
     from napari_unet.training import train_events
-    from napari_unet.training.going_on import continued_config
-    from napari_unet.training.train import training_config
+    from napari_unet.training.going_on import continued_config, training_config
 
     run, resume = Path(request["run"]), request.get("resume", False)
     given, earlier = request.get("options", {}), request.get("continue_from")
