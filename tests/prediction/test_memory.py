@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -130,10 +131,14 @@ print(json.dumps([expected, read("VmHWM") - before]))
 )
 def test_hardly_more_memory_is_taken_than_was_expected(case: dict[str, Any]) -> None:
     command = [sys.executable, "-c", PEAK, json.dumps(case)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    expected, peak = json.loads(done.stdout)
-    # How much less it is depends on the gaps that freed features leave to the next.
-    assert 0.4 * expected < peak < 1.2 * expected
+    peaks = []
+    for _ in range(3):
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        expected, peak = json.loads(done.stdout)
+        peaks.append(peak / expected)
+    # How much less it is depends on the gaps that freed features leave to the next:
+    # it differs by half from one process to the other.
+    assert 0.4 < statistics.median(peaks) < 1.2
 
 
 # -- when there is less --------------------------------------------------------------
