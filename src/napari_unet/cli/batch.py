@@ -44,6 +44,18 @@ def add_batch(commands: Any) -> None:
     parser.add_argument(
         "--retry-failed", action="store_true", help="try again what has failed"
     )
+    _add_wanted(parser)
+    _add_cluster(parser)
+    parser.add_argument("--axes", help="axes of the images, such as ZYX or TZCYX")
+    flags.add_overwrite(parser, "replace files that no batch has written")
+    flags.add_output_flags(parser)
+    flags.add_options(parser, OutputConfig)
+    flags.add_options(parser, PredictionConfig)
+    parser.usage = "%(prog)s MODEL INPUT [INPUT ...] --out OUT [options]"
+
+
+def _add_wanted(parser: argparse.ArgumentParser) -> None:
+    """Let be said what is wanted besides labels."""
     parser.add_argument(
         "--truth", type=Path, help="folder of masks to score by, found by name"
     )
@@ -61,6 +73,10 @@ def add_batch(commands: Any) -> None:
         default="csv",
         help="how measurements are written (default: csv)",
     )
+
+
+def _add_cluster(parser: argparse.ArgumentParser) -> None:
+    """Let it be said who computes."""
     parser.add_argument(
         "--scheduler",
         metavar="ADDRESS",
@@ -72,12 +88,6 @@ def add_batch(commands: Any) -> None:
         metavar="N",
         help="compute on a Dask cluster of N processes that is started here",
     )
-    parser.add_argument("--axes", help="axes of the images, such as ZYX or TZCYX")
-    flags.add_overwrite(parser, "replace files that no batch has written")
-    flags.add_output_flags(parser)
-    flags.add_options(parser, OutputConfig)
-    flags.add_options(parser, PredictionConfig)
-    parser.usage = "%(prog)s MODEL INPUT [INPUT ...] --out OUT [options]"
 
 
 def _batch(given: argparse.Namespace) -> int:

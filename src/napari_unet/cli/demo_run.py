@@ -211,12 +211,16 @@ def _show_window(out: Path, face: Face) -> None:
             _say(
                 face, "The window could not be opened; the pictures are in the folder."
             )
-        return
+    else:
+        _draw_window(command, out / "window.png", face)
+
+
+def _draw_window(command: list[str], screenshot: Path, face: Face) -> None:
+    """Save a picture of the window that a command would open."""
     xvfb = shutil.which("xvfb-run")
     if xvfb is None:
         _say(face, "There is no display, and no Xvfb to draw the window on.")
         return
-    screenshot = out / "window.png"
     screen = [xvfb, "-a", "-s", "-screen 0 1600x1000x24"]
     try:
         done = subprocess.run(

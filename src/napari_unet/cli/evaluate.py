@@ -28,26 +28,8 @@ def add_evaluate(commands: Any) -> None:
         "truth", type=Path, help="the mask it should equal; of a folder, paired by name"
     )
     flags.add_as_stack(parser)
-    kind = parser.add_mutually_exclusive_group()
-    kind.add_argument(
-        "--objects",
-        action="store_true",
-        help="score objects, of which both hold the numbers",
-    )
-    kind.add_argument(
-        "--regression",
-        action="store_true",
-        help="score values, as regression predicts them",
-    )
-    parser.add_argument(
-        "--report", type=Path, help="write all of it as this HTML page, with pictures"
-    )
-    parser.add_argument(
-        "--errors",
-        type=Path,
-        help="write this TIFF: 1 missed, 2 false, 3 split, 4 merged, 0 right; of "
-        "values the difference",
-    )
+    _add_kind(parser)
+    _add_files(parser)
     parser.add_argument("--image", type=Path, help="what was predicted, for pictures")
     parser.add_argument(
         "--model",
@@ -62,6 +44,34 @@ def add_evaluate(commands: Any) -> None:
     flags.add_sections(parser)
     flags.add_options(parser, EvaluationConfig)
     flags.add_output_flags(parser)
+
+
+def _add_kind(parser: argparse.ArgumentParser) -> None:
+    """Let objects or values be scored instead of classes."""
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument(
+        "--objects",
+        action="store_true",
+        help="score objects, of which both hold the numbers",
+    )
+    kind.add_argument(
+        "--regression",
+        action="store_true",
+        help="score values, as regression predicts them",
+    )
+
+
+def _add_files(parser: argparse.ArgumentParser) -> None:
+    """Let be named what is written."""
+    parser.add_argument(
+        "--report", type=Path, help="write all of it as this HTML page, with pictures"
+    )
+    parser.add_argument(
+        "--errors",
+        type=Path,
+        help="write this TIFF: 1 missed, 2 false, 3 split, 4 merged, 0 right; of "
+        "values the difference",
+    )
 
 
 def _evaluate(given: argparse.Namespace) -> int:

@@ -21,6 +21,23 @@ def add_train(commands: Any) -> None:
     parser = flags.command(
         commands, "train", _train, "train a network on an annotated image"
     )
+    _add_data(parser)
+    flags.add_as_stack(parser)
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="say what would be trained on which pairs, and how fast; do not train",
+    )
+    _add_run(parser)
+    flags.add_overwrite(parser, "replace a run that is in that folder")
+    flags.add_image_flags(parser)
+    flags.add_output_flags(parser)
+    flags.add_options(parser, TrainingConfig)
+    parser.usage = "%(prog)s IMAGE LABELS --run RUN [options]"
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    """Let the images and masks be named, and others to judge by."""
     parser.add_argument(
         "image", type=Path, help="image: file, or folder or pattern of several images"
     )
@@ -39,12 +56,10 @@ def add_train(commands: Any) -> None:
         "--val-image", type=Path, help="other images to judge by; nothing is held out"
     )
     parser.add_argument("--val-labels", type=Path, help="their masks")
-    flags.add_as_stack(parser)
-    parser.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="say what would be trained on which pairs, and how fast; do not train",
-    )
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    """Let the folder of the run be named, and how it is gone on with."""
     parser.add_argument(
         "--run",
         "--run-folder",  # torchrun takes --run for a part of its own --run-path
@@ -59,11 +74,6 @@ def add_train(commands: Any) -> None:
         action="store_true",
         help="resume with labels that have changed since",
     )
-    flags.add_overwrite(parser, "replace a run that is in that folder")
-    flags.add_image_flags(parser)
-    flags.add_output_flags(parser)
-    flags.add_options(parser, TrainingConfig)
-    parser.usage = "%(prog)s IMAGE LABELS --run RUN [options]"
 
 
 def _train(given: argparse.Namespace) -> int:
@@ -71,10 +81,7 @@ def _train(given: argparse.Namespace) -> int:
     from napari_unet.control import stop_on_interrupt
     from napari_unet.events import TrainingFinished
 
-    if given.run is None and not given.dry_run:
-        raise ConfigError("Say by --run in which folder to keep the training.")
-    chosen = flags.chosen(given, TrainingConfig)
-    TrainingConfig.from_dict(chosen)  # says what is wrong before torch is loaded
+    chosen = _chosen(given)
     pairs = inputs.open_pairs(given, given.image, given.labels)
     pairs += inputs.open_also(given)
     held_out = inputs.open_held_out(given)
@@ -110,6 +117,15 @@ def _train(given: argparse.Namespace) -> int:
         return 1
     say(given, last.message)
     return 0
+
+
+def _chosen(given: argparse.Namespace) -> dict[str, Any]:
+    """Return the options given; what is wrong is said before torch is loaded."""
+    if given.run is None and not given.dry_run:
+        raise ConfigError("Say by --run in which folder to keep the training.")
+    chosen = flags.chosen(given, TrainingConfig)
+    TrainingConfig.from_dict(chosen)
+    return chosen
 
 
 def _dry_run(
