@@ -19,8 +19,8 @@ from napari_unet.training.augmentation import (
     complete_augmentation,
     sample,
     sampling_points,
-    vary_intensity,
 )
+from napari_unet.training.intensity import vary_intensity
 
 STILL = TrainingConfig(
     depth=1,

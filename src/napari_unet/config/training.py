@@ -298,6 +298,20 @@ class TrainingConfig(ComputeConfig):
                 f"steps is {self.steps} and epochs is {self.epochs}, but only one of "
                 "them can say how long to train: leave the other out."
             )
+        self._check_task()
+        if self.freeze and not self.init and self.network in NETWORKS:
+            raise ConfigError(
+                f"freeze is {self.freeze:g}, but {self.network} starts from random "
+                "weights, which must learn: leave freeze out, or start from a model "
+                "(init) or with a pretrained encoder (network unet-<encoder>)."
+            )
+        if self.steps_per_epoch and not self.epochs:
+            raise ConfigError(
+                f"steps_per_epoch is {self.steps_per_epoch}, but there are no epochs: "
+                "say how many by epochs, or leave it out."
+            )
+
+    def _check_task(self) -> None:
         if self.loss != "auto" and self.regresses != (self.loss in ("mse", "mae")):
             raise ConfigError(
                 f"The loss is {self.loss} and the task {self.task}, which do not go "
@@ -319,17 +333,6 @@ class TrainingConfig(ComputeConfig):
                 f"class_balance is {self.class_balance} and border_weight "
                 f"{self.border_weight}, but regression has no classes to weigh: leave "
                 "them out."
-            )
-        if self.freeze and not self.init and self.network in NETWORKS:
-            raise ConfigError(
-                f"freeze is {self.freeze:g}, but {self.network} starts from random "
-                "weights, which must learn: leave freeze out, or start from a model "
-                "(init) or with a pretrained encoder (network unet-<encoder>)."
-            )
-        if self.steps_per_epoch and not self.epochs:
-            raise ConfigError(
-                f"steps_per_epoch is {self.steps_per_epoch}, but there are no epochs: "
-                "say how many by epochs, or leave it out."
             )
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 from importlib.metadata import version
@@ -182,11 +182,6 @@ def check_free(path: Path, *, overwrite: bool) -> None:
             f"{path} exists. Choose another name, or say that it may be overwritten "
             "(--overwrite, overwrite=True)."
         )
-
-
-def with_remarks(report: Any, remarks: Iterable[str]) -> Any:
-    """Return a report with what else its reader should know."""
-    return replace(report, remarks=(*report.remarks, *remarks))
 
 
 def _table(table: ScoreTable) -> str:

@@ -174,19 +174,25 @@ def predict_lazy(
     )
     with _LOCK:
         _keep(chunks.token, lazy)
-    lengths = [tuple(b - a for a, b in pairwise(cuts)) for cuts in lazy.cuts]
+    result = _as_array(da, chunks, lazy)
     if output == "probabilities":
-        lengths.insert(len(lengths) - 2, (model.target.n,))
-    result = da.map_blocks(
+        return result
+    return result.transpose([lazy.axes.index(axis) for axis in stack.section_axes])
+
+
+def _as_array(da: Any, chunks: _Chunks, lazy: LazyPrediction) -> dask.array.Array:
+    """Return the array of all chunks, along the axes of the prediction."""
+    lengths = [tuple(b - a for a, b in pairwise(cuts)) for cuts in lazy.cuts]
+    if lazy.output == "probabilities":
+        lengths.insert(len(lengths) - 2, (chunks.model.target.n,))
+    result: dask.array.Array = da.map_blocks(
         chunks,
         chunks=tuple(lengths),
         dtype=lazy.dtype,
         meta=np.empty((0,) * len(lengths), lazy.dtype),
         name=f"predict-{chunks.token}",
     )
-    if output == "probabilities":
-        return result
-    return result.transpose([lazy.axes.index(axis) for axis in stack.section_axes])
+    return result
 
 
 def _dask_array() -> Any:

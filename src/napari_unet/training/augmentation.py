@@ -1,4 +1,4 @@
-"""Patches as they might have been: turned, stretched, bent, brighter, noisier.
+"""Patches as they might have been: turned, stretched and bent.
 
 Image, labels and weights are drawn through one grid of sampling points, so they move
 together. Points outside the section are mirrored back in, for all three alike; no
@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch.nn import functional
 
 from napari_unet.presets import AUGMENTATIONS
+from napari_unet.training.smooth import (
+    between_knots,
+    blur_radius,
+    count_knots,
+    gaussian,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from napari_unet.config import TrainingConfig
-
-SPACING = 64
-"""Pixels between the random values that vary smoothly over a patch."""
 
 ROUND = 1.5
 """Voxels with sides that differ by less than this count as cubes."""
@@ -163,10 +163,10 @@ def _elastic(
     """
     size = config.patch_size
     assert size is not None  # the config is complete
-    knots = config.elastic_grid or max(3, size // SPACING + 1)
+    knots = config.elastic_grid or count_knots(size)
     coarse = torch.randn(count, 2, knots, knots, generator=generator)
     coarse *= amounts(config).elastic
-    return _between_knots(coarse, (size, size)).permute(0, 2, 3, 1)
+    return between_knots(coarse, (size, size)).permute(0, 2, 3, 1)
 
 
 def sample(section: Patch, points: torch.Tensor) -> Patch:
@@ -185,11 +185,11 @@ def sample(section: Patch, points: torch.Tensor) -> Patch:
     lengths = section.labels.shape
     places = [_mirror(points[..., i], length) for i, length in enumerate(lengths)]
     blur = _lacking_blur(points)
-    margin = _radius(blur)
+    margin = blur_radius(blur)
     firsts = [max(int(each.min()) - margin, 0) for each in places]
     ends = [int(each.max()) + 2 + margin for each in places]
     box = tuple(map(slice, firsts, ends))
-    window = _gaussian(section.image[:, *box].float(), blur)
+    window = gaussian(section.image[:, *box].float(), blur)
     spread = torch.tensor(window.shape[1:]).sub(1).clamp(min=1)
     grid = (torch.stack(places, dim=-1) - torch.tensor(firsts)) * (2 / spread) - 1
     image = functional.grid_sample(
@@ -218,28 +218,6 @@ def spacing(points: torch.Tensor) -> float:
     return float(points[..., ::8, :].diff(dim=-3).norm(dim=-1).mean())
 
 
-def _radius(deviation: float) -> int:
-    return math.ceil(3 * deviation)
-
-
-def _gaussian(planes: torch.Tensor, deviation: float) -> torch.Tensor:
-    """Blur planes ``(..., Y, X)``; their outermost pixels are repeated outwards."""
-    radius = _radius(deviation)
-    if radius == 0:
-        return planes
-    taps = torch.arange(-radius, radius + 1) / deviation
-    weights = functional.softmax(-(taps**2) / 2, dim=0).tolist()
-    flat = planes.reshape(1, -1, *planes.shape[-2:])
-    flat = functional.pad(flat, [radius] * 4, mode="replicate")
-    for axis in (-2, -1):
-        length = flat.shape[axis] - 2 * radius
-        blurred = weights[0] * flat.narrow(axis, 0, length)
-        for start, weight in enumerate(weights[1:], start=1):
-            blurred.add_(flat.narrow(axis, start, length), alpha=weight)
-        flat = blurred
-    return flat.view(planes.shape)
-
-
 def _mirror(place: torch.Tensor, length: int) -> torch.Tensor:
     """Fold coordinates into ``0 … length - 1`` by mirroring at the outer pixels."""
     if length == 1:
@@ -249,73 +227,3 @@ def _mirror(place: torch.Tensor, length: int) -> torch.Tensor:
     period = 2 * (length - 1)
     place = place.remainder(period)
     return torch.minimum(place, period - place)
-
-
-def vary_intensity(
-    images: torch.Tensor, config: TrainingConfig, generator: torch.Generator
-) -> torch.Tensor:
-    """Vary gamma, focus, brightness and contrast, and add noise.
-
-    Brightness and contrast vary over all and from place to place: where the contrast is
-    low by chance, a faint membrane has to be told from its surroundings, as in sections
-    that cut it at a slant.
-
-    Parameters
-    ----------
-    images : Tensor of float32, shape (N, C, Y, X) or (N, C, Z, Y, X)
-        Normalised, so that 1 is a standard deviation of the whole image.
-    """
-    wanted = amounts(config)
-    if wanted.gamma > 0:
-        images = _vary_gamma(images, wanted.gamma, generator)
-    if wanted.blur > 0:
-        blurs = wanted.blur * torch.rand(len(images), generator=generator)
-        pairs = zip(images, blurs.tolist(), strict=True)
-        images = torch.stack([_gaussian(image, blur) for image, blur in pairs])
-    if wanted.intensity > 0:
-        images = _vary_light(images, wanted.intensity, generator)
-    return images
-
-
-def _vary_gamma(
-    images: torch.Tensor, spread: float, generator: torch.Generator
-) -> torch.Tensor:
-    """Raise each image to a random power between its darkest and brightest pixel."""
-    channels = images.flatten(2)
-    shape = (*images.shape[:2], *[1] * (images.ndim - 2))
-    low = channels.amin(-1).view(shape)
-    span = (channels.amax(-1).view(shape) - low).clamp(min=1e-6)
-    power = torch.randn(len(images), generator=generator).mul(spread).exp()
-    power = power.view(-1, *shape[2:], 1)
-    return ((images - low) / span).pow(power) * span + low
-
-
-def _vary_light(
-    images: torch.Tensor, strength: float, generator: torch.Generator
-) -> torch.Tensor:
-    count, _, *shape = images.shape
-    knots = [max(3, length // SPACING + 1) for length in shape]
-    local = torch.randn(count, 2, *knots, generator=generator)
-    overall = torch.randn(count, 2, *[1] * len(shape), generator=generator)
-    fields = strength * _between_knots(local + overall, shape)
-    noise = torch.rand(count, 1, *[1] * len(shape), generator=generator)
-    grain = torch.randn(images.shape, generator=generator)
-    images = images * fields[:, :1].clamp(-2, 2).exp() + fields[:, 1:]
-    return images + strength * noise * grain
-
-
-def _between_knots(coarse: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
-    """Fill in between the values of a coarse grid ``(N, C, *knots)``, smoothly."""
-    for length in shape:  # each turn takes the first axis of knots to the end, filled
-        weights = _bicubic(coarse.shape[2], length)
-        coarse = torch.tensordot(coarse, weights, dims=([2], [0]))
-    return coarse
-
-
-@lru_cache(maxsize=32)
-def _bicubic(knots: int, length: int) -> torch.Tensor:
-    """Return the weight of each knot at each of `length` points, (knots, length)."""
-    alone = torch.eye(knots)[None, None]
-    return functional.interpolate(
-        alone, size=(knots, length), mode="bicubic", align_corners=True
-    )[0, 0]

@@ -21,8 +21,8 @@ from napari_unet.training.augmentation import (
     sample,
     sampling_points,
     spacing,
-    vary_intensity,
 )
+from napari_unet.training.intensity import vary_intensity
 from napari_unet.training.weights import class_weights, weight_map
 
 if TYPE_CHECKING:

@@ -107,12 +107,10 @@ def train(
     --------
     >>> model = train(image, labels, budget="2m")  # doctest: +SKIP
     """
-    if budget is not None:
-        options["budget"] = str(budget)
+    words = {"budget": budget, "init": init}
+    options |= {name: str(word) for name, word in words.items() if word is not None}
     if steps is not None:
         options["steps"] = steps
-    if init is not None:
-        options["init"] = str(init)
     check_budget(options)
     folder = Path(run) if run else None
     if resume and folder is None:
@@ -130,8 +128,12 @@ def train(
             should_stop=stop.is_set if stop else lambda: False,
             team=team,
         )
-        for event in trainer.events():
-            on_event(event)
+        return _to_its_end(trainer, on_event)
+
+
+def _to_its_end(trainer: Trainer, on_event: Callable[[Event], None]) -> Model:
+    for event in trainer.events():
+        on_event(event)
     if trainer.best is None:
         raise TrainingError("The training was stopped before there was a model.")
     return trainer.best
