@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from random_network import random_network
 
 from napari_unet.config import ComputeConfig, NetworkConfig, PredictionConfig
 from napari_unet.data import Classes, Stack
@@ -17,7 +18,6 @@ from napari_unet.data.normalisation import measure_normalisation
 from napari_unet.errors import ModelError
 from napari_unet.events import PredictionFinished, PredictionStarted, TilesDone
 from napari_unet.model import Model
-from napari_unet.networks import build_network
 from napari_unet.prediction.engine import predict_blocks
 from napari_unet.prediction.plan import MARGIN
 from napari_unet.prediction.predictor import Predictor
@@ -26,23 +26,12 @@ from napari_unet.prediction.sections import predict_events, predict_sections
 FP32 = ComputeConfig("cpu", "fp32")
 
 
-def network(config: NetworkConfig, seed: int = 0) -> torch.nn.Module:
-    """A random network with the norm statistics of a random image."""
-    torch.manual_seed(seed)
-    built = build_network(config)
-    for layer in built.modules():
-        if isinstance(layer, torch.nn.BatchNorm2d):
-            torch.nn.init.normal_(layer.running_mean, 0, 0.3)
-            torch.nn.init.uniform_(layer.running_var, 0.5, 2)
-    return built.eval()
-
-
 def model(
     channels: int = 1, classes: Classes | None = None, depth: int = 1, width: int = 2
 ) -> Model:
     classes = classes or Classes((0, 255))
     config = NetworkConfig(channels, classes.n, depth, width)
-    return Model(network(config), config, classes)
+    return Model(random_network(config), config, classes)
 
 
 def probabilities_of(
@@ -60,7 +49,7 @@ def probabilities_of(
 
 PREDICTORS = {
     depth: Predictor(
-        network(NetworkConfig(depth=depth, width=2)),
+        random_network(NetworkConfig(depth=depth, width=2)),
         NetworkConfig(depth=depth, width=2),
         FP32,
     )
@@ -259,7 +248,7 @@ def test_bf16_is_near_fp32() -> None:
     random = np.random.default_rng(0)
     image = random.normal(size=(1, 40, 40)).astype(np.float32)
     config = NetworkConfig(depth=2, width=8)
-    built = network(config)
+    built = random_network(config)
     exact = probabilities_of(Predictor(built, config, FP32), image, None)
     half = Predictor(built, config, ComputeConfig("cpu", "bf16"))
     assert half.dtype == torch.bfloat16
@@ -270,7 +259,7 @@ def test_bf16_is_near_fp32() -> None:
 
 def test_training_may_go_on_with_the_original() -> None:
     config = NetworkConfig(depth=1, width=2)
-    built = network(config).train()
+    built = random_network(config).train()
     predictor = Predictor(built, config, FP32)
     image = np.random.default_rng(0).normal(size=(1, 1, 16, 16)).astype(np.float32)
     batch = predictor.batch(image)
@@ -288,7 +277,7 @@ def test_context_is_the_sections_above_and_below_as_channels() -> None:
     volume = random.normal(size=(4, 2, 20, 24)).astype(np.float32)
     config = NetworkConfig(channels=2, depth=2, width=2, context=1)
     widened = NetworkConfig(channels=6, depth=2, width=2)
-    seen = network(config)
+    seen = random_network(config)
     predictor = Predictor(seen, config, FP32)
     plan = predictor.plan((20, 24), None)
     results = predict_sections(
@@ -306,7 +295,7 @@ def test_context_is_the_sections_above_and_below_as_channels() -> None:
 def test_a_section_is_read_once_whatever_the_context() -> None:
     volume = np.zeros((5, 16, 16), np.float32)
     config = NetworkConfig(depth=1, width=2, context=2)
-    predictor = Predictor(network(config), config, FP32)
+    predictor = Predictor(random_network(config), config, FP32)
     read = []
 
     def normalise(section: np.ndarray) -> np.ndarray:

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from random_network import random_network
 from torch import nn
 
 from napari_unet.config import NETWORKS, NetworkConfig
 from napari_unet.errors import ConfigError
-from napari_unet.networks import build_network, measure_geometry
+from napari_unet.networks import measure_geometry
 from napari_unet.networks.compute import fold_batch_norm
 from napari_unet.networks.family import find_member
 from napari_unet.prediction import openvino, runtime
@@ -21,16 +22,6 @@ from napari_unet.prediction.runtime import choose_runtime
 needs_openvino = pytest.mark.skipif(
     not openvino.find_spec("openvino"), reason="OpenVINO is an extra"
 )
-
-
-def network(config: NetworkConfig) -> nn.Module:
-    torch.manual_seed(0)
-    built = build_network(config).eval()
-    for layer in built.modules():
-        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-            nn.init.normal_(layer.running_mean, 0, 0.3)
-            nn.init.uniform_(layer.running_var, 0.5, 2)
-    return built
 
 
 def run(engine: str, built: nn.Module, config: NetworkConfig, **to: Any) -> Any:
@@ -43,7 +34,7 @@ def run(engine: str, built: nn.Module, config: NetworkConfig, **to: Any) -> Any:
 def test_openvino_gives_the_logits_of_torch(name: str) -> None:
     dims = find_member(name).dims
     config = NetworkConfig(2, 3, depth=2, width=2, name=name, dims=dims)
-    built, geometry = network(config), measure_geometry(config)
+    built, geometry = random_network(config), measure_geometry(config)
     compute, remark = run("openvino", built, config)
     assert remark == ""
     side = geometry.nearest(48 if dims == 2 else 12)
@@ -59,7 +50,7 @@ def test_openvino_gives_the_logits_of_torch(name: str) -> None:
 @needs_openvino
 def test_openvino_in_bf16_decides_as_torch_in_fp32() -> None:
     config = NetworkConfig(depth=2, width=8)
-    built = network(config)
+    built = random_network(config)
     compute, _ = run("openvino", built, config, dtype=torch.bfloat16)
     smooth = torch.randn(1, 1, 16, 16)
     windows = nn.functional.interpolate(smooth, size=(128, 128), mode="bilinear")
@@ -76,7 +67,7 @@ def test_openvino_in_bf16_decides_as_torch_in_fp32() -> None:
 @needs_openvino
 def test_openvino_compiles_few_shapes_then_any() -> None:
     config = NetworkConfig(depth=1, width=2)
-    built = network(config)
+    built = random_network(config)
     compute, _ = run("openvino", built, config)
     for rows in range(4, 4 + 2 * (openvino.MOST_SHAPES + 3), 2):
         windows = torch.randn(1, 1, rows, 6)
@@ -89,7 +80,7 @@ def test_openvino_compiles_few_shapes_then_any() -> None:
 @needs_openvino
 def test_openvino_may_be_asked_from_several_threads() -> None:
     config = NetworkConfig(depth=2, width=8)
-    built = network(config)
+    built = random_network(config)
     compute, _ = run("openvino", built, config)
     windows = [torch.randn(1, 1, 128, 128) for _ in range(12)]
     with torch.inference_mode():
@@ -102,7 +93,7 @@ def test_openvino_may_be_asked_from_several_threads() -> None:
 @needs_openvino
 def test_a_network_is_converted_once_unless_it_changes() -> None:
     config = NetworkConfig(depth=1, width=2)
-    built = network(config)
+    built = random_network(config)
     first, _ = run("openvino", built, config)
     assert run("openvino", built, config)[0] is first
     rough, _ = run("openvino", built, config, dtype=torch.bfloat16)
@@ -120,7 +111,7 @@ def test_a_network_is_converted_once_unless_it_changes() -> None:
 @needs_openvino
 def test_a_signal_is_survived_after_networks_came_and_went() -> None:
     config = NetworkConfig(depth=1, width=2)
-    kept = [run("openvino", network(config), config)[0] for _ in range(2)]
+    kept = [run("openvino", random_network(config), config)[0] for _ in range(2)]
     del kept[0]
     gc.collect()
     del kept[0]
@@ -166,7 +157,7 @@ def test_openvino_must_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openvino, "find_spec", lambda name: None)
     config = NetworkConfig(depth=1, width=2)
     with pytest.raises(ConfigError, match=r"pip install .*openvino"):
-        run("openvino", network(config), config)
+        run("openvino", random_network(config), config)
 
 
 @needs_openvino
@@ -184,12 +175,12 @@ def test_openvino_reports_to_nobody() -> None:
 def test_each_engine_has_its_device(engine: str, device: str) -> None:
     config = NetworkConfig(depth=1, width=2)
     with pytest.raises(ConfigError, match=f"device is {device}.*engine torch"):
-        run(engine, network(config), config, device=device)
+        run(engine, random_network(config), config, device=device)
 
 
 def test_compiling_is_tried_where_it_may_help(monkeypatch: pytest.MonkeyPatch) -> None:
     config = NetworkConfig(depth=1, width=2)
-    built = network(config)
+    built = random_network(config)
     tried: list[tuple[int, ...]] = []
 
     def compile_(network: nn.Module) -> Any:
@@ -217,6 +208,6 @@ def test_what_cannot_be_compiled_is_computed_as_it_is(
     monkeypatch.setitem(runtime.DEVICES, "compiled", "cpu")
     monkeypatch.setattr(torch, "compile", compile_)
     config = NetworkConfig(depth=1, width=2)
-    compute, remark = run("compiled", network(config), config)
+    compute, remark = run("compiled", random_network(config), config)
     assert compute is None
     assert "cannot compile this network (no working compiler)" in remark

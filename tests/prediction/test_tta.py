@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from torch.nn.modules.batchnorm import _BatchNorm
+from random_network import random_network
 
 from napari_unet.config import NETWORKS, NetworkConfig, PredictionConfig
 from napari_unet.data import Classes, Stack
@@ -18,7 +18,7 @@ from napari_unet.data.masks.scale import Scale
 from napari_unet.errors import ConfigError
 from napari_unet.events import PredictionStarted
 from napari_unet.model import Model
-from napari_unet.networks import build_network, measure_geometry
+from napari_unet.networks import measure_geometry
 from napari_unet.networks.blocks import Convolution
 from napari_unet.networks.family import find_member
 from napari_unet.prediction.block import with_classes
@@ -39,13 +39,7 @@ CONFIGS["values"] = NetworkConfig(depth=2, width=2, classes=1)
 
 
 def network(config: NetworkConfig) -> torch.nn.Module:
-    torch.manual_seed(0)
-    built = build_network(config)
-    for layer in built.modules():
-        if isinstance(layer, _BatchNorm):
-            torch.nn.init.normal_(layer.running_mean, 0, 0.3)
-            torch.nn.init.uniform_(layer.running_var, 0.5, 2)
-    built.eval()
+    built = random_network(config)
     convolutions = [each for each in built.modules() if isinstance(each, Convolution)]
     last = [each for each in convolutions if each.out_channels == config.classes][-1]
     assert last.bias is not None

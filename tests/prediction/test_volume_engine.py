@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from random_network import random_network
 
 from napari_unet.config import ComputeConfig, NetworkConfig, PredictionConfig
 from napari_unet.data import Classes, Stack, open_stack
@@ -36,23 +37,13 @@ SHAPES = {
 }
 
 
-def network(config: NetworkConfig) -> torch.nn.Module:
-    """A random network with the norm statistics of a random volume."""
-    torch.manual_seed(0)
-    built = build_network(config)
-    for layer in built.modules():
-        if isinstance(layer, torch.nn.BatchNorm3d):
-            torch.nn.init.normal_(layer.running_mean, 0, 0.3)
-            torch.nn.init.uniform_(layer.running_var, 0.5, 2)
-    return built.eval()
-
-
 def model(config: NetworkConfig) -> Model:
-    return Model(network(config), config, Classes((0, 255)))
+    return Model(random_network(config), config, Classes((0, 255)))
 
 
 PREDICTORS = {
-    name: Predictor(network(config), config, FP32) for name, config in SHAPES.items()
+    name: Predictor(random_network(config), config, FP32)
+    for name, config in SHAPES.items()
 }
 
 
