@@ -286,7 +286,7 @@ def test_sections_choose_a_part(
     assert "6" in capsys.readouterr().err
 
 
-def test_resuming(
+def test_resuming_goes_on_and_refuses_other_options(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"

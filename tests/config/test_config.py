@@ -207,7 +207,9 @@ def test_options_come_in_the_order_they_are_defined() -> None:
         ([7, 7, 8], (7, 8)),
     ],
 )
-def test_several_values(given: Any, expected: tuple[int, ...]) -> None:
+def test_ignored_values_are_read_in_any_form(
+    given: Any, expected: tuple[int, ...]
+) -> None:
     config = TrainingConfig(ignore=given)
     assert config.ignore == expected
     assert config.to_dict()["ignore"] == list(expected)

@@ -108,7 +108,7 @@ def test_a_folder_without_images_or_with_two_kinds(tmp_path):
     ],
     ids=["grey", "grey 16", "bool", "RGBA"],
 )
-def test_png(tmp_path, pixels):
+def test_a_png_keeps_its_pixels_axes_and_type(tmp_path, pixels):
     Image.fromarray(pixels).save(tmp_path / "a.png")
     stack = open_stack(tmp_path / "a.png")
     assert stack.axes == ("YX" if pixels.ndim == 2 else "YXC")

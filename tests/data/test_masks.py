@@ -1,5 +1,4 @@
 import json
-import time
 
 import numpy as np
 import pytest
@@ -188,7 +187,7 @@ def test_classes_survive_json():
             Classes.from_dict(damaged)
 
 
-def test_describe():
+def test_classes_are_described_with_their_shares():
     classes = Classes((0, 255), ("membrane", "255"), (7,))
     assert classes.describe({0: 221, 255: 779}) == [
         "0 → class 0, membrane (22.1 %)",
@@ -199,7 +198,7 @@ def test_describe():
     assert Classes((0, 1)).describe({0: 99_999, 1: 1})[1] == "1 → class 1 (< 0.1 %)"
 
 
-def test_a_pair_fits():
+def test_pairs_that_fit_are_let_through():
     image = as_stack(np.zeros((4, 3, 5, 6)), axes="ZCYX")
     check_pair(image, as_stack(np.zeros((4, 5, 6))))
     check_pair(image, as_stack(np.zeros((4, 5, 6)), axes="TYX"))
@@ -226,18 +225,6 @@ def test_time_and_depth_may_not_be_swapped():
     image = as_stack(np.zeros((4, 4, 5, 6)), axes="TZYX")
     with pytest.raises(MaskError):
         check_pair(image, as_stack(np.zeros((4, 4, 5, 6)), axes="ZTYX"))
-
-
-def test_encoding_is_fast():
-    mask = np.random.default_rng(0).choice([0, 255], (512, 512)).astype(np.uint8)
-    classes = Classes((0, 255))
-    classes.encode(mask)
-    times = []
-    for _ in range(20):
-        start = time.perf_counter()
-        classes.encode(mask)
-        times.append(time.perf_counter() - start)
-    assert min(times) < 2e-3
 
 
 def test_real_masks(data_folder):

@@ -34,7 +34,7 @@ def test_the_zoo_is_complete(data_folder):
 
 
 @pytest.mark.parametrize("row", READABLE, ids=lambda row: row["file"])
-def test_readable(row):
+def test_readable_files_are_read_as_they_were_written(row):
     stack = open_stack(FOLDER / row["file"])
     assert "x".join(map(str, stack.shape)) == row["expected_shape"]
     assert stack.dtype == np.dtype(row["expected_dtype"])
@@ -49,7 +49,7 @@ def test_readable(row):
 
 
 @pytest.mark.parametrize("row", DAMAGED, ids=lambda row: row["file"])
-def test_damaged(row):
+def test_damaged_files_are_refused_by_name(row):
     with pytest.raises(StackFormatError) as caught:
         np.asarray(open_stack(FOLDER / row["file"]))
     message = str(caught.value)

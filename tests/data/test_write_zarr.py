@@ -314,7 +314,7 @@ def test_two_at_once_are_refused(tmp_path):
     ZarrWriter(tmp_path / "a.zarr", layouts, {}).abandon()
 
 
-def test_many_threads(tmp_path):
+def test_many_threads_write_one_store(tmp_path):
     pixels = labels(4, 100, 120)
     writer = ZarrWriter(tmp_path / "a.zarr", {"labels": layout_of(pixels)}, {})
     places = pieces(pixels.shape, 13)

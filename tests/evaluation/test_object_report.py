@@ -53,7 +53,7 @@ def test_other_shapes_are_refused():
         evaluate_objects(FOUND[:1], TRUTH)
 
 
-def test_command(tmp_path, capsys):
+def test_the_command_scores_objects(tmp_path, capsys):
     for name, pixels in (("found", FOUND), ("truth", TRUTH)):
         write_stack(
             tmp_path / f"{name}.tif",

@@ -49,7 +49,7 @@ def test_one_true_value_has_no_r2():
     assert (scores.r2, scores.score) == (None, -1.0)
 
 
-def test_report():
+def test_the_report_shows_the_scores():
     result = evaluate_regression(
         Stack(FOUND.astype(np.float32), "YX", name="found"), Stack(TRUTH, "YX")
     )

@@ -72,7 +72,7 @@ def test_channel_names_that_are_words_name_the_classes():
     assert result.overlap.accuracy == 1
 
 
-def test_other_polarity():
+def test_either_value_may_be_the_cell():
     result = evaluate(labels(255 - TRUTH), labels(255 - TRUTH), cell_value=0)
     assert result.membranes.rand == 1
     with pytest.raises(MaskError, match=r"cell value 7 is not among .* \[0, 255\]"):
@@ -93,7 +93,7 @@ def test_truth_without_cells_is_scored_without_membranes():
     assert result.overlap.accuracy == pytest.approx(3 / 4)
 
 
-def test_ignored_pixels():
+def test_ignored_pixels_are_not_scored():
     truth = np.array([[[0, 255, 7, 7]]], np.uint8)
     prediction = np.array([[[0, 255, 0, 255]]], np.uint8)
     result = evaluate(labels(prediction), labels(truth), ignore=7)

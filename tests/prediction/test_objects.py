@@ -134,7 +134,7 @@ def test_a_plateau_is_one_maximum():
     assert find_objects(np.zeros((1, 4, 4))).max() == 0
 
 
-def test_volumes():
+def test_objects_of_volumes_go_through_sections():
     inside = np.zeros((3, 4, 5))
     inside[0, 0, 0] = inside[1, 0, 0] = inside[2, 3, 4] = 0.9
     found = find_objects(np.stack([1 - inside, inside]))

@@ -33,7 +33,7 @@ def test_steps_of_a_training() -> None:
     assert budget_of(epochs=4).ends_by == "steps"
 
 
-def test_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_spent_before_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 50.0
     monkeypatch.setattr(budget.time, "monotonic", lambda: now)
     minute = budget_of(budget="1m")

@@ -80,7 +80,7 @@ def test_every_schedule_warms_up(schedule: str) -> None:
     assert factors == pytest.approx([0.05, 0.525, 1])
 
 
-def test_schedules() -> None:
+def test_the_rate_falls_by_its_schedule() -> None:
     after = (0.05 + 0.95 / 2, 1.0, 1.5)
     cosine = [rate_factor("cosine", share, 0) for share in after[:2]]
     assert cosine == pytest.approx([0.5, 1e-3])
@@ -151,7 +151,7 @@ def test_clipped_gradient_moves_no_further() -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-def test_it_learns(optimizer: str) -> None:
+def test_other_optimisers_learn(optimizer: str) -> None:
     options = {**TINY, "width": 4, "optimizer": optimizer, "batch_size": 4}
     events: list[Any] = []
     train(*squares(5), steps=60, on_event=events.append, **options)

@@ -90,7 +90,7 @@ def assert_equal_weights(one: Model, other: Model) -> None:
 # -- learning ------------------------------------------------------------------------
 
 
-def test_it_learns() -> None:
+def test_what_was_learnt_is_found_in_another_image() -> None:
     image, labels = squares(6, 64)
     test_image, test_labels = squares(2, 64, seed=9)
     options = {**TINY, "width": 4, "batch_size": 4, "patch_size": 32}
