@@ -72,6 +72,50 @@ def test_a_table_without_the_column_path_is_refused(tmp_path: Path) -> None:
         list_items([table], tmp_path / "out")
 
 
+@pytest.mark.parametrize("between", [";", "\t"])
+def test_tables_of_other_spreadsheets_are_read(tmp_path: Path, between: str) -> None:
+    table = tmp_path / "in.csv"
+    rows = ("path", "truth", "region"), ("a, b.tif", "", "0:8,0:9")
+    table.write_text("".join(f"{between.join(row)}\n" for row in rows))
+    (item,) = list_items([table], tmp_path / "out")
+    assert (item.name, item.truth, item.region) == ("a, b.tif", None, "0:8,0:9")
+
+
+@pytest.mark.parametrize(
+    ("lines", "why"),
+    [
+        ("path,truth\n", "names no image"),
+        ("path,region\na.tif,0:1,0:2\n", "Line 2 .* between quotes"),
+        ("path,truth\na.tif,\n,b.tif\n", "Line 3 .* no path"),
+    ],
+)
+def test_tables_with_faults_are_refused(tmp_path: Path, lines: str, why: str) -> None:
+    table = tmp_path / "in.csv"
+    table.write_text(lines)
+    with pytest.raises(ConfigError, match=why):
+        list_items([table], tmp_path / "out")
+
+
+@pytest.mark.parametrize("other", ["a.tif,1:2,", "a.tif,0:1,u.tif"])
+def test_one_image_for_two_results_is_refused(tmp_path: Path, other: str) -> None:
+    table = tmp_path / "in.csv"
+    table.write_text(f"path,region,truth\na.tif,0:1,t.tif\n{other}\n")
+    with pytest.raises(ConfigError, match=r"a\.tif is named twice"):
+        list_items([table], tmp_path / "out")
+
+
+def test_a_table_adds_to_a_folder(tmp_path: Path) -> None:
+    _touch(tmp_path / "in/x/a.tif", tmp_path / "in/x/b.tif")
+    table = tmp_path / "in.csv"
+    table.write_text("path,region\nin/x/a.tif,0:1\n")
+    for inputs in ([tmp_path / "in", table], [tmp_path / "in", table, tmp_path / "in"]):
+        items = list_items(inputs, tmp_path / "out")
+        assert [(each.name, each.region) for each in items] == [
+            ("x/a.tif", "0:1"),
+            ("x/b.tif", None),
+        ]
+
+
 @pytest.mark.parametrize("other", ["a.png", "A.TIF", "a.ome.tif"])
 def test_two_images_with_one_output_are_refused(tmp_path: Path, other: str) -> None:
     _touch(tmp_path / "in/a.tif", tmp_path / "in" / other)
@@ -95,6 +139,13 @@ def test_truth_is_found_in_the_same_place_by_name(tmp_path: Path) -> None:
     _touch(tmp_path / "truth/x/a.tif")
     with pytest.raises(ConfigError, match="scored by"):
         list_items([tmp_path / "in"], tmp_path / "out", tmp_path / "truth")
+
+
+def test_a_folder_without_any_truth_is_refused(tmp_path: Path) -> None:
+    _touch(tmp_path / "in/x/a.tif", tmp_path / "others/x/b.tif")
+    for folder, why in {"others": r"x[\\/]a_mask\.tif", "typo": "no folder"}.items():
+        with pytest.raises(ConfigError, match=why):
+            list_items([tmp_path / "in"], tmp_path / "out", tmp_path / folder)
 
 
 def test_a_pattern_leaves_the_results_of_an_earlier_run_out(tmp_path: Path) -> None:

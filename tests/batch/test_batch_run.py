@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from napari_unet.batch.manifest import NAME
+from napari_unet.batch.outlook import Total, look_ahead
 from napari_unet.batch.run import Order, run_batch
 from napari_unet.config import OutputConfig, PredictionConfig
 from napari_unet.data import open_stack, write_stack
@@ -236,6 +237,34 @@ def test_regions_of_a_table_are_predicted_and_scored(
     assert np.array_equal(part, whole[5:25, 10:40])
     assert done.facts["pixels"] == 20 * 30
     assert done.facts["scores"]["overlap"]["mean_iou"] == 1.0
+
+
+@pytest.mark.parametrize("region", ["", '"5:25,10:40"'])
+def test_a_truth_of_another_image_fails_before_anything_is_computed(
+    model: Path, images: Path, tmp_path: Path, region: str
+) -> None:
+    table = tmp_path / "in.csv"  # one.tif has 40 × 50 pixels, its truth 64 × 64
+    table.write_text(
+        f"path,truth,region\nimages/one.tif,images/day 1/two.tif,{region}\n"
+    )
+    order = Order(model, [table], tmp_path / "out", FP32)
+    (outlook,) = look_ahead(order)
+    total = Total().plus(outlook)
+    assert "64 × 64 pixels large" in outlook.problem
+    assert "40 × 50: give the mask of this image" in outlook.problem
+    assert (total.failing, total.failed) == (1, 0)
+    events, last = _run(order)
+    assert last.failed == 1
+    assert not [each for each in events if isinstance(each, ItemBegun)]
+    assert not (tmp_path / "out/images").exists()
+    (again,) = look_ahead(order)
+    assert (again.state, again.problem) == ("failed", outlook.problem)
+
+
+def test_results_do_not_go_into_a_file(model: Path, images: Path) -> None:
+    order = Order(model, [images / "day 1"], images / "one.tif")
+    with pytest.raises(OutputExistsError, match="is a file, but"):
+        list(run_batch(order))
 
 
 def test_stores_are_written_and_done(model: Path, images: Path, tmp_path: Path) -> None:

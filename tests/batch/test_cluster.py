@@ -1,22 +1,34 @@
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from concurrent.futures import Future
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from napari_unet.batch import share as share_module
-from napari_unet.batch.cluster import connect, predict_on_cluster
+from napari_unet.batch.cluster import (
+    connect,
+    describe,
+    memory_of_worker,
+    predict_on_cluster,
+)
 from napari_unet.batch.inputs import list_items
 from napari_unet.batch.item import Task
 from napari_unet.batch.run import Order, run_batch
 from napari_unet.batch.share import cut, key_of, pack, unpack
-from napari_unet.config import NetworkConfig, OutputConfig, PredictionConfig
+from napari_unet.config import (
+    ClusterConfig,
+    NetworkConfig,
+    OutputConfig,
+    PredictionConfig,
+)
 from napari_unet.data import as_stack, write_stack
-from napari_unet.errors import UNetError
+from napari_unet.errors import ConfigError, UNetError
 from napari_unet.events import BatchFinished, BatchStarted, ItemDone, ItemFailed
 from napari_unet.prediction.block import Block
 from napari_unet.prediction.engine import prepare
@@ -44,7 +56,7 @@ def images(images: Path) -> Path:
 @pytest.fixture(scope="module")
 def scheduler() -> Iterator[Any]:
     """A cluster of two processes that talk over TCP."""
-    with connect(workers=2) as client:
+    with connect(ClusterConfig(workers=2)) as client:
         yield client
 
 
@@ -55,6 +67,10 @@ def _bytes(folder: Path) -> dict[str, bytes]:
         for path in found
         if path.is_file()
     }
+
+
+def _at(client: Any) -> ClusterConfig:
+    return ClusterConfig(scheduler=client.scheduler.address)
 
 
 def _run(order: Order) -> BatchFinished:
@@ -75,9 +91,8 @@ def test_a_cluster_writes_the_same_bytes_as_one_machine(
     monkeypatch.setattr(share_module, "SHARE", 1)  # as many shares as can be
     files = OutputConfig(format=kind)
     how: dict[str, Any] = {"probabilities": True, "objects": True}
-    address = scheduler.scheduler.address
     there = Order(
-        model, [images], tmp_path / "there", FP32, files, **how, scheduler=address
+        model, [images], tmp_path / "there", FP32, files, **how, cluster=_at(scheduler)
     )
     assert (_run(there).done, _run(there).failed) == (5, 1)
     here = Order(model, [images], tmp_path / "here", FP32, files, **how)
@@ -90,9 +105,8 @@ def test_a_cluster_writes_the_same_bytes_as_one_machine(
 def test_the_dashboard_is_named(
     model: Path, images: Path, tmp_path: Path, scheduler: Any
 ) -> None:
-    address = scheduler.scheduler.address
     order = Order(
-        model, [images / "one.tif"], tmp_path / "out", FP32, scheduler=address
+        model, [images / "one.tif"], tmp_path / "out", FP32, cluster=_at(scheduler)
     )
     started = next(iter(run_batch(order)))
     assert isinstance(started, BatchStarted)
@@ -103,13 +117,13 @@ def test_a_worker_that_dies_costs_its_shares_only(
     model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(share_module, "SHARE", 1)
-    with connect(workers=2) as client:
+    with connect(ClusterConfig(workers=2)) as client:
         order = Order(
             model,
             [images],
             tmp_path / "out",
             FP32,
-            scheduler=client.scheduler.address,
+            cluster=_at(client),
         )
         killed = False
         for event in run_batch(order):
@@ -123,10 +137,41 @@ def test_a_worker_that_dies_costs_its_shares_only(
     assert _bytes(tmp_path / "out") == _bytes(tmp_path / "whole")
 
 
+def test_a_cluster_without_workers_is_said_to_wait() -> None:
+    info: dict[str, Any] = {"address": "tcp://a:1", "services": {}}
+    threads: dict[str, int] = {}
+    client = SimpleNamespace(
+        scheduler_info=lambda: info,
+        nthreads=lambda: threads,
+        dashboard_link="http://a:2",
+    )
+    assert describe(client) == (
+        "Dask tcp://a:1 (no worker is there yet; it waits for one)"
+    )
+    info["services"], threads["one"] = {"dashboard": 2}, 4
+    assert describe(client) == "Dask dashboard: http://a:2 (1 worker now)"
+
+
+def test_threads_of_a_worker_share_its_memory() -> None:
+    workers = {"a": {"memory_limit": 90, "nthreads": 1}}
+    workers["b"] = {"memory_limit": 100, "nthreads": 4}
+    client = SimpleNamespace(scheduler_info=lambda: {"workers": workers})
+    assert memory_of_worker(client) == 25
+
+
+def test_what_dask_says_of_itself_is_not_shown(scheduler: Any) -> None:
+    loggers = [logging.getLogger(f"distributed.{each}") for each in ("core", "client")]
+    assert [each.isEnabledFor(logging.ERROR) for each in loggers] == [False, False]
+    before = logging.getLogger("distributed").level
+    with connect(_at(scheduler)):
+        pass
+    assert logging.getLogger("distributed").level == before
+
+
 def test_workers_leave_the_environment_as_it_was() -> None:
     """Else the processes that are started later compute with fewer threads."""
     before = dict(os.environ)
-    with connect(workers=1):
+    with connect(ClusterConfig(workers=1)):
         pass
     assert dict(os.environ) == before
 
@@ -134,13 +179,13 @@ def test_workers_leave_the_environment_as_it_was() -> None:
 def test_a_lost_scheduler_is_said_and_the_batch_goes_on(
     model: Path, images: Path, tmp_path: Path
 ) -> None:
-    with connect(workers=1) as client:
+    with connect(ClusterConfig(workers=1)) as client:
         order = Order(
             model,
             [images],
             tmp_path / "out",
             FP32,
-            scheduler=client.scheduler.address,
+            cluster=_at(client),
         )
         events = run_batch(order)
         for event in events:
@@ -161,7 +206,7 @@ def test_what_fails_on_a_worker_fails_alone(
         [images / "day 2"],
         tmp_path / "out",
         FP32,
-        scheduler=scheduler.scheduler.address,
+        cluster=_at(scheduler),
     )
     failed = [each for each in run_batch(order) if isinstance(each, ItemFailed)]
     assert [each.name for each in failed] == ["broken.tif"]
@@ -180,8 +225,8 @@ class Deadly:
     def __init__(self, *deadly: str) -> None:
         self._deadly = list(deadly)
 
-    def scheduler_info(self) -> dict[str, Any]:
-        return {"workers": {}}
+    def nthreads(self) -> dict[str, int]:
+        return {"a": 1}
 
     def submit(self, function: Any, *given: Any, **_: Any) -> Future[Any]:
         future: Future[Any] = Future()
@@ -221,8 +266,8 @@ def test_an_image_is_not_blamed_for_workers_that_another_killed(
 
 def test_no_answer_is_an_error() -> None:
     with (
-        pytest.raises(UNetError, match="does not answer"),
-        connect("nowhere/scheduler.json"),
+        pytest.raises(ConfigError, match="no scheduler file"),
+        connect(ClusterConfig(scheduler="nowhere/scheduler.json")),
     ):
         pass
 

@@ -39,10 +39,10 @@ def test_a_dry_run_says_what_would_be_done(
 ) -> None:
     assert main([*command, "--dry-run"]) == 1  # one would fail
     first, second, total = capsys.readouterr().out.splitlines()
-    assert first.startswith("a.tif: YX 32 × 32, 1 tiles of")
+    assert first.startswith("a.tif: YX 32 × 32, 1 tile of")
     assert "a.labels.tif" in first
     assert second.startswith("b.tif: would fail: ")
-    assert total.startswith("2 images: 0 settled before, 1 would fail; about 0:00:")
+    assert total.startswith("2 images, 1 would fail; about 0:00:")
     assert not (tmp_path / "out").exists()
     assert main([*command, "--dry-run", "--json"]) == 1
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -69,3 +69,21 @@ def test_events_are_lines_of_json_and_failures_an_exit_code(
         tmp_path / "model.safetensors", tmp_path / "in", tmp_path / "out", tile=None
     )
     assert again == last
+
+
+def test_nothing_is_drawn_where_nothing_is_done(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, "--truth", str(tmp_path / "typo")]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        f"napari-unet: There is no folder {tmp_path / 'typo'} of masks to score by. "
+        "Check the spelling, and whether the drive is there."
+    ]
+    assert main([*command, "--quiet"]) == 1
+    capsys.readouterr()
+    assert main(command) == 1
+    first, *others, last = capsys.readouterr().err.splitlines()
+    assert first == "2 images, 0 to predict, 1 done before."
+    assert " ".join(others).startswith("1 failed in an earlier run")
+    assert "0 of 0" not in " ".join(others)
+    assert last.startswith("napari-unet: 1 of 2 images failed")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from napari_unet.config import (
     GROUPS,
+    ClusterConfig,
     ComputeConfig,
     Config,
     EvaluationConfig,
@@ -27,6 +28,7 @@ from napari_unet.config import (
 from napari_unet.errors import ConfigError
 
 CONFIGS: list[type[Config]] = [
+    ClusterConfig,
     NetworkConfig,
     ComputeConfig,
     TrainingConfig,
@@ -230,8 +232,8 @@ def test_random_weights_are_not_frozen() -> None:
 
 
 def test_each_group_begins_with_an_option() -> None:
-    configs = (TrainingConfig, PredictionConfig, OutputConfig, EvaluationConfig)
-    names = {each.name for config in configs for each in options(config)}
+    others = (OutputConfig, EvaluationConfig)
+    names = {each.name for config in (*CONFIGS, *others) for each in options(config)}
     assert set(GROUPS) <= names
 
 
@@ -259,3 +261,12 @@ def test_what_has_no_classes_of_its_own_takes_no_names() -> None:
     for other in ({"objects": "border"}, {"task": "regression"}):
         with pytest.raises(ConfigError, match="no classes to name"):
             TrainingConfig(class_names="0=a", **other)
+
+
+def test_a_batch_is_computed_in_one_place() -> None:
+    with pytest.raises(ConfigError, match="one cluster"):
+        ClusterConfig(workers=2, scheduler="tcp://here:1")
+    with pytest.raises(ConfigError, match="at least 1"):
+        ClusterConfig(workers=0)
+    assert ClusterConfig(workers=1)
+    assert not ClusterConfig()

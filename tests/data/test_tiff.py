@@ -1,8 +1,10 @@
+import logging
 import os
 import pickle
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import tifffile
 
 from napari_unet.data import open_stack
 from napari_unet.data.read.calibration import normal_unit
+from napari_unet.data.read.tiff_pages import tifffile_errors
 from napari_unet.errors import StackFormatError
 
 TYPES = ["bool", "u1", "u2", "u4", "i1", "i2", "i4", "f2", "f4", "f8"]
@@ -394,3 +397,17 @@ def test_a_mapped_file_that_is_deleted_can_still_be_read(tmp_path):
     stack = open_stack(tmp_path / "a.tif")
     (tmp_path / "a.tif").unlink()
     np.testing.assert_array_equal(stack.section(7)[0], pixels[7])
+
+
+def test_what_tifffile_says_is_collected_by_thread_and_not_shown(caplog):
+    log = logging.getLogger("tifffile")
+    with tifffile_errors() as here:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(log.error, "<page> elsewhere").result()
+        log.error("<page> here.")
+        log.warning("no error")
+    assert here == ["here"]
+    assert [each.message for each in caplog.records] == [
+        "<page> elsewhere",
+        "no error",
+    ]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from napari_unet.config import OutputConfig, PredictionConfig
+from napari_unet.config import ClusterConfig, OutputConfig, PredictionConfig
 from napari_unet.events import BatchFinished
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from napari_unet.events import Event
+
+_Options = TypeVar("_Options", OutputConfig, ClusterConfig)
 
 
 def batch(
@@ -27,8 +29,6 @@ def batch(
     axes: str | None = None,
     retry_failed: bool = False,
     overwrite: bool = False,
-    scheduler: str | None = None,
-    workers: int | None = None,
     on_event: Callable[[Event], None] = lambda event: None,
     **options: Any,
 ) -> BatchFinished:
@@ -55,15 +55,11 @@ def batch(
         Whether images that have failed are tried again.
     overwrite : bool
         Whether files in a folder that no batch has written may be replaced.
-    scheduler : str, optional
-        The address of a Dask scheduler, or its scheduler file: work is done there.
-    workers : int, optional
-        How many processes to start here for it instead.
     on_event : callable
         Called with each event of `napari_unet.events` as it happens.
     **options
-        Any field of `napari_unet.config.PredictionConfig` and of
-        `napari_unet.config.OutputConfig`.
+        Any field of `napari_unet.config.PredictionConfig`,
+        `napari_unet.config.OutputConfig` and `napari_unet.config.ClusterConfig`.
 
     Returns
     -------
@@ -83,8 +79,7 @@ def batch(
     from napari_unet.batch.run import Order, run_batch
 
     given = [inputs] if isinstance(inputs, str | Path) else list(inputs)
-    of_files = {each.name for each in fields(OutputConfig)} & options.keys()
-    files = OutputConfig.from_dict({name: options.pop(name) for name in of_files})
+    files, cluster = _taken(OutputConfig, options), _taken(ClusterConfig, options)
     order = Order(
         Path(model),
         given,
@@ -98,10 +93,15 @@ def batch(
         axes=axes,
         retry_failed=retry_failed,
         overwrite=overwrite,
-        scheduler=scheduler,
-        workers=workers,
+        cluster=cluster,
     )
     for event in run_batch(order):
         on_event(event)
     assert isinstance(event, BatchFinished)
     return event
+
+
+def _taken(config: type[_Options], options: dict[str, Any]) -> _Options:
+    """Take out of `options` what is of a config, and build it."""
+    names = {each.name for each in fields(config)} & options.keys()
+    return config.from_dict({name: options.pop(name) for name in names})

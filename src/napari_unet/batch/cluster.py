@@ -35,7 +35,7 @@ from napari_unet.batch.share import (
 )
 from napari_unet.data import open_stack
 from napari_unet.data.normalisation import Normalisation
-from napari_unet.errors import UNetError
+from napari_unet.errors import ConfigError, UNetError
 from napari_unet.events import Event, TilesDone
 from napari_unet.model import find_model
 from napari_unet.networks.compute import dtype_name
@@ -45,8 +45,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from napari_unet.batch.inputs import Item
+    from napari_unet.config import ClusterConfig
 
-_AHEAD = 3  # shares per worker that are on their way
+_AHEAD = 3  # shares per thread of a worker that are on their way
 _PATIENCE = 0.5  # seconds after which one who waits looks up, for Ctrl-C
 
 _KILLED = (
@@ -56,15 +57,12 @@ _KILLED = (
 
 
 @contextlib.contextmanager
-def connect(scheduler: str | None = None, workers: int | None = None) -> Iterator[Any]:
+def connect(config: ClusterConfig) -> Iterator[Any]:
     """Connect to a Dask cluster, or start one on this machine.
 
     Parameters
     ----------
-    scheduler : str, optional
-        Its address, such as ``tcp://10.0.0.1:8786``, or the path of a scheduler file.
-    workers : int, optional
-        How many processes to start here, if there is no scheduler.
+    config : ClusterConfig
 
     Yields
     ------
@@ -81,17 +79,22 @@ def connect(scheduler: str | None = None, workers: int | None = None) -> Iterato
         raise UNetError(
             "A cluster needs dask.distributed: pip install 'napari-unet-lab[cluster]'."
         ) from None
+    scheduler = config.scheduler
     with contextlib.ExitStack() as opened:
         opened.enter_context(_same_environment())
+        opened.enter_context(_quiet())
         try:
             if scheduler is None:
-                where = {"address": opened.enter_context(_start_here(workers))}
+                where = {"address": opened.enter_context(_start_here(config.workers))}
             elif "://" in scheduler:
                 where = {"address": scheduler}
             elif Path(scheduler).is_file():
                 where = {"scheduler_file": scheduler}
             else:  # Dask would wait for it forever
-                raise ValueError("there is no such scheduler file")
+                raise ConfigError(
+                    f"There is no scheduler file {scheduler}: check the spelling, or "
+                    "write an address as tcp://HOST:PORT."
+                )
             client = opened.enter_context(distributed.Client(**where, timeout=30))
         except (OSError, ValueError) as error:
             raise UNetError(
@@ -99,6 +102,17 @@ def connect(scheduler: str | None = None, workers: int | None = None) -> Iterato
                 f"({error}). Check its address, and that it runs."
             ) from error
         yield client
+
+
+def describe(client: Any) -> str:
+    """Say where a cluster shows what it does, and how many workers it has."""
+    info = client.scheduler_info()
+    shown = "dashboard" in info["services"]
+    where = f"dashboard: {client.dashboard_link}" if shown else info["address"]
+    count = len(client.nthreads())
+    workers = "1 worker" if count == 1 else f"{count} workers"
+    words = f"{workers} now" if count else "no worker is there yet; it waits for one"
+    return f"Dask {where} ({words})"
 
 
 @contextlib.contextmanager
@@ -113,6 +127,20 @@ def _same_environment() -> Iterator[None]:
         os.environ.update(before)
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what Dask says of itself from the terminal: what fails is told otherwise."""
+    names = ("distributed", "distributed.client")
+    loggers = {each: each.level for each in map(logging.getLogger, names)}
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in loggers.items():
+            logger.setLevel(level)
+
+
 def _start_here(workers: int | None) -> Any:
     """Start processes on this machine, which share its processors."""
     distributed, dask = import_module("distributed"), import_module("dask")
@@ -125,14 +153,18 @@ def _start_here(workers: int | None) -> Any:
             n_workers=workers,
             threads_per_worker=1,
             dashboard_address=":0",
-            silence_logs=logging.CRITICAL,  # what fails is told otherwise
+            silence_logs=logging.CRITICAL,
         )
 
 
 def memory_of_worker(client: Any) -> int:
-    """Return the bytes that the worker with least memory may take."""
+    """Return the bytes that a thread of the worker with least memory may take."""
     workers = client.scheduler_info()["workers"].values()
-    limits = [each["memory_limit"] for each in workers if each["memory_limit"]]
+    limits = [
+        each["memory_limit"] // each["nthreads"]
+        for each in workers
+        if each["memory_limit"]
+    ]
     return min(limits, default=free_memory())
 
 
@@ -225,7 +257,8 @@ class _Run:
         self._finisher.close()
 
     def _most(self) -> int:
-        return _AHEAD * max(1, len(self._client.scheduler_info()["workers"]))
+        threads: int = sum(self._client.nthreads().values())
+        return _AHEAD * max(1, threads)
 
     def _fill_up(self, items: deque[Item]) -> Iterator[Event]:
         """Ask for shares, of the images in order, until enough are on their way."""

@@ -58,7 +58,7 @@ def list_items(
 
     Folders are searched through, but for `out`; hidden files are left out. A CSV table
     has a column ``path`` and may have ``truth`` and ``region``; its paths are relative
-    to its own folder.
+    to its own folder. An image that is named twice is predicted once.
 
     Parameters
     ----------
@@ -73,7 +73,8 @@ def list_items(
     StackFormatError
         If an input does not exist, or holds no image.
     ConfigError
-        If two images would be written to the same files, or a table cannot be read.
+        If two images, or two regions of one, would be written to the same files, a
+        table cannot be read, or `truth` holds no mask of any image.
     """
     for each in inputs:
         if Path(each).resolve() == out.resolve():
@@ -86,7 +87,7 @@ def list_items(
     for each in inputs:
         for item in _expand(Path(each), out):
             at = resolved(item.image.parent) / item.image.name
-            unique.setdefault(at, item)
+            unique[at] = _merged(unique.get(at, item), item)
     items = sorted(unique.values(), key=lambda item: natural_key(item.name))
     _refuse_same_output(items)
     return _with_truths(items, truth) if truth else items
@@ -160,19 +161,50 @@ def _fixed_part(pattern: Path) -> Path:
     return Path(*parts[: min(fixed, len(parts) - 1)])
 
 
+def _merged(first: Item, again: Item) -> Item:
+    """Return an image that is named twice with what a table says of it.
+
+    Raises
+    ------
+    ConfigError
+        If it is told two regions or truths.
+    """
+    merged = replace(
+        first, truth=first.truth or again.truth, region=first.region or again.region
+    )
+    for what in ("region", "truth"):
+        told, kept = getattr(again, what), getattr(merged, what)
+        if told not in (None, kept):
+            raise ConfigError(
+                f"{again.image} is named twice, with the {what} {kept} and {told}, but "
+                "has one result: leave one out, or run it into another folder."
+            )
+    return merged
+
+
 def _read_table(path: Path) -> Iterator[Item]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+            head = file.readline()
+            file.seek(0)
+            between = next((each for each in ",;\t" if each in head), ",")
+            table = csv.DictReader(file, delimiter=between)
+            columns, rows = list(table.fieldnames or []), list(table)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"{path} could not be read as a table: {error}.") from error
-    known = set(rows[0]) if rows else set()
-    if "path" not in known or not known <= set(COLUMNS):
+    if "path" not in columns or not set(columns) <= set(COLUMNS):
         raise ConfigError(
-            f"{path} has the columns {', '.join(map(str, known)) or 'none'}, but it "
-            "must have path, and may have truth and region, in its first line."
+            f"{path} has the columns {', '.join(columns) or 'none'}, but it must have "
+            "path, and may have truth and region, in its first line."
         )
-    for row in rows:
+    if not rows:
+        raise ConfigError(f"{path} names no image: give a line for each.")
+    for number, row in enumerate(rows, 2):
+        if None in row or not row["path"]:
+            raise ConfigError(
+                f"Line {number} of {path} has no path, or more than the columns "
+                f"{', '.join(columns)}: put a region between quotes."
+            )
         image = path.parent / row["path"]  # one that is missing fails by itself
         inside = image.resolve().is_relative_to(path.parent.resolve())
         relative = image.resolve().relative_to(path.parent.resolve()) if inside else ""
@@ -181,8 +213,19 @@ def _read_table(path: Path) -> Iterator[Item]:
         yield Item(name, image, truth, row.get("region") or None)
 
 
-def _with_truths(items: Iterable[Item], truths: Path) -> list[Item]:
-    """Give images the masks of their names, in the same places below `truths`."""
+def _with_truths(items: Sequence[Item], truths: Path) -> list[Item]:
+    """Give images the masks of their names, in the same places below `truths`.
+
+    Raises
+    ------
+    ConfigError
+        If there is none at all, or more than one for an image.
+    """
+    if not truths.is_dir():
+        raise ConfigError(
+            f"There is no folder {truths} of masks to score by. Check the spelling, "
+            "and whether the drive is there."
+        )
     masks = cache(_list_masks)
     found = []
     for item in items:
@@ -198,6 +241,12 @@ def _with_truths(items: Iterable[Item], truths: Path) -> list[Item]:
             )
         own = item.truth or next(iter(fitting), None)
         found.append(replace(item, truth=own))
+    if not any(item.truth for item in found):
+        raise ConfigError(
+            f"{truths} holds no mask of any of the {len(found)} images. Masks lie in "
+            "it as the images do in theirs, and have their names: "
+            f"{truths / items[0].folder / output_stem(items[0])}_mask.tif."
+        )
     return found
 
 

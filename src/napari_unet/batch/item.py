@@ -14,7 +14,7 @@ import numpy as np
 
 from napari_unet.batch.inputs import output_stem
 from napari_unet.batch.manifest import Fingerprint, is_unchanged, read
-from napari_unet.batch.results import file_names, measure, score
+from napari_unet.batch.results import file_names, measure, open_truth, score
 from napari_unet.data import open_stack
 from napari_unet.data.normalisation import measure_normalisation
 from napari_unet.data.region import find_region
@@ -127,6 +127,8 @@ class Filling:
     ) -> Filling:
         """Open the files, and make the prediction ready that fills them."""
         item = opened.item
+        if item.truth is not None:  # its faults cost no computing
+            open_truth(item.truth, opened.stack, find_region(opened.stack, item.region))
         job = Job(
             task.model,
             opened.stack,
@@ -182,9 +184,12 @@ class Filling:
             found["table"] = self._table()
             facts["objects"] = self._measure(found)
         if opened.item.truth is not None:
-            facts["scores"] = score(found, opened.item.truth, self.results.work.region)
+            facts["scores"] = score(found, self._truth(opened.item.truth))
         names = file_names(found, self.task.out)
         return ItemDone(opened.item.name, asdict(opened.image), names, facts)
+
+    def _truth(self, path: Path) -> Stack:
+        return open_truth(path, self.opened.stack, self.results.work.region)
 
     def _facts(self, seconds: float) -> dict[str, Any]:
         pixels = self.results.work.region.size

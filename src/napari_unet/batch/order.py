@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from napari_unet.batch.inputs import output_stem
 from napari_unet.batch.manifest import NAME, purpose_of, read
 from napari_unet.batch.report import report_files
-from napari_unet.config import OutputConfig, PredictionConfig
+from napari_unet.config import ClusterConfig, OutputConfig, PredictionConfig
 from napari_unet.data.read.tiff import name_in_store
 from napari_unet.errors import ConfigError, OutputExistsError
 from napari_unet.files import list_parts
@@ -51,10 +51,8 @@ class Order:
         Whether images that have failed are tried again.
     overwrite : bool
         Whether files in a folder that no batch has written may be replaced.
-    scheduler : str or None
-        The address of a Dask scheduler, or its scheduler file: work is done there.
-    workers : int or None
-        How many processes to start here for it instead.
+    cluster : ClusterConfig
+        Where work is done, if not by one process of this machine.
     """
 
     model: Path
@@ -69,8 +67,7 @@ class Order:
     axes: str | None = None
     retry_failed: bool = False
     overwrite: bool = False
-    scheduler: str | None = None
-    workers: int | None = None
+    cluster: ClusterConfig = field(default_factory=ClusterConfig)
 
     def results(self) -> list[str]:
         """Return the names of the results, as the model can give them.
@@ -97,15 +94,19 @@ class Order:
 
 def check_output(order: Order, items: Sequence[Item]) -> None:
     """Raise `OutputExistsError` if files would be replaced that are no batch's."""
+    if order.out.is_file():
+        raise OutputExistsError(
+            f"{order.out} is a file, but results go into a folder: choose another name."
+        )
     if order.overwrite or (order.out / NAME).exists():
         return
     taken = [path for path in planned_files(order, items) if path.exists()]
     if taken:
         more = f" and {len(taken) - _SHOWN} more" if len(taken) > _SHOWN else ""
         raise OutputExistsError(
-            f"{', '.join(map(str, taken[:_SHOWN]))}{more} exist already, and "
-            f"{order.out} is not the output of a batch: choose another folder, or say "
-            "that they may be overwritten (--overwrite)."
+            f"{', '.join(map(str, taken[:_SHOWN]))}{more} would be replaced, "
+            f"and {order.out} is not the output of a batch: choose another folder, or "
+            "say that they may be overwritten (--overwrite)."
         )
 
 

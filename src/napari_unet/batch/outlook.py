@@ -14,6 +14,7 @@ from napari_unet.batch.inputs import list_items
 from napari_unet.batch.item import reason_of
 from napari_unet.batch.manifest import NAME, Manifest
 from napari_unet.batch.order import check_output, find_purposes, planned_files
+from napari_unet.batch.results import open_truth
 from napari_unet.batch.run import list_waiting
 from napari_unet.data import open_stack
 from napari_unet.data.region import find_region
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from napari_unet.batch.inputs import Item
+    from napari_unet.batch.manifest import Record
     from napari_unet.batch.order import Order
 
 _PROBED = 0.5  # seconds that the network is tried for, to know its speed
@@ -38,8 +40,8 @@ class Outlook:
     Attributes
     ----------
     name : str
-    state : {"waiting", "settled"}
-        Whether it would be predicted, or is done or has failed before.
+    state : {"waiting", "done", "failed"}
+        Whether it would be predicted, or is done or has failed in an earlier run.
     axes : str
     shape : list of int
     window : list of int
@@ -51,8 +53,10 @@ class Outlook:
         By the speed of the network alone.
     files : list of str
         What would be written.
+    truth : str
+        The mask that it would be scored by.
     problem : str
-        Why it would fail, as far as its header tells.
+        Why it would fail, as far as headers tell, or has failed.
     """
 
     name: str
@@ -64,6 +68,7 @@ class Outlook:
     memory: int = 0
     seconds: float = 0.0
     files: tuple[str, ...] = ()
+    truth: str = ""
     problem: str = ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -72,16 +77,18 @@ class Outlook:
 
     def line(self) -> str:
         """Return it as a line to read."""
-        if self.state == "settled":
-            return f"{self.name}: settled in an earlier run"
+        if self.state == "done":
+            return f"{self.name}: done in an earlier run"
+        if self.state == "failed":
+            return f"{self.name}: failed in an earlier run: {self.problem}"
         if self.problem:
             return f"{self.name}: would fail: {self.problem}"
         size = " × ".join(map(str, self.shape))
         return (
-            f"{self.name}: {self.axes} {size}, {self.tiles} tiles of "
+            f"{self.name}: {self.axes} {size}, {_count(self.tiles, 'tile')} of "
             f"{' × '.join(map(str, self.window))}, "
             f"{self.memory / 1e6:.0f} MB, about {self.seconds:.1f} s "
-            f"-> {', '.join(self.files)}"
+            f"-> {', '.join(self.files)}{self.truth and f', scored by {self.truth}'}"
         )
 
 
@@ -91,8 +98,10 @@ class Total:
 
     Attributes
     ----------
-    images, settled, failing : int
-        How many there are; are done or have failed before; and would fail.
+    images, done, failed, failing : int
+        How many there are; are done, or have failed, in earlier runs; and would fail.
+    scored : int
+        How many would be scored by a truth.
     seconds : float
         By the speed of the network alone.
     memory : int
@@ -100,8 +109,10 @@ class Total:
     """
 
     images: int = 0
-    settled: int = 0
+    done: int = 0
+    failed: int = 0
     failing: int = 0
+    scored: int = 0
     seconds: float = 0.0
     memory: int = 0
 
@@ -109,8 +120,10 @@ class Total:
         """Return the total with one more image."""
         return Total(
             self.images + 1,
-            self.settled + (image.state == "settled"),
-            self.failing + bool(image.problem),
+            self.done + (image.state == "done"),
+            self.failed + (image.state == "failed"),
+            self.failing + (image.state == "waiting" and bool(image.problem)),
+            self.scored + bool(image.truth),
             round(self.seconds + image.seconds, 2),
             max(self.memory, image.memory),
         )
@@ -122,10 +135,21 @@ class Total:
     def line(self) -> str:
         """Return it as a line to read."""
         time = str(timedelta(seconds=math.ceil(self.seconds)))
+        told = {
+            "done before": self.done,
+            "failed before (--retry-failed tries them again)": self.failed,
+            "would be scored": self.scored,
+        }
+        counts = [f"{each} {what}" for what, each in told.items() if each]
+        counts = [_count(self.images, "image"), *counts, f"{self.failing} would fail"]
         return (
-            f"{self.images} images: {self.settled} settled before, {self.failing} "
-            f"would fail; about {time} of computing, {self.memory / 1e6:.0f} MB at most"
+            f"{', '.join(counts)}; about {time} of computing, "
+            f"{self.memory / 1e6:.0f} MB at most"
         )
+
+
+def _count(number: int, what: str) -> str:
+    return f"1 {what}" if number == 1 else f"{number} {what}s"
 
 
 def look_ahead(order: Order) -> Iterator[Outlook]:
@@ -140,9 +164,10 @@ def look_ahead(order: Order) -> Iterator[Outlook]:
     order.results()
     check_output(order, items)
     waiting = {item.name for item in items}
+    records: dict[str, Record] = {}
     if (order.out / NAME).exists():
         manifest = Manifest(order.out)
-        purposes = find_purposes(order, items)
+        purposes, records = find_purposes(order, items), manifest.records
         waiting = {each.name for each in list_waiting(order, items, purposes, manifest)}
         manifest.close()
     model = Model.load(order.model)
@@ -150,7 +175,8 @@ def look_ahead(order: Order) -> Iterator[Outlook]:
     speed = _pixels_per_second(predictor)
     for item in items:
         if item.name not in waiting:
-            yield Outlook(item.name, "settled")
+            record = records[item.name]
+            yield Outlook(item.name, record.state, problem=record.reason)
             continue
         try:
             yield _look(order, item, model, predictor, speed)
@@ -164,6 +190,8 @@ def _look(
     stack = open_stack(item.image, axes=order.axes)
     check_channels(model, stack)
     region = find_region(stack, item.region)
+    if item.truth is not None:
+        open_truth(item.truth, stack, region)
     shape = stack.shape_seen(model.config.dims)
     frames = len(list_frames(stack, model.config, region))
     bounds = region.along("ZYX"[-len(shape) :])
@@ -179,6 +207,7 @@ def _look(
         predictor.expected(plan),
         round(computed / speed, 2),
         tuple(str(each) for each in planned_files(order, [item])),
+        str(item.truth or ""),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.data import open_stack
@@ -26,20 +27,29 @@ def measure(path: Path, objects: Path, image: Stack, region: Region, dims: int) 
     return len(table)
 
 
-def score(paths: Mapping[str, Path], truth: Path, region: Region) -> dict[str, Any]:
+def open_truth(truth: Path, image: Stack, region: Region) -> Stack:
+    """Open a mask of an image, or of a region of it, as one of the region.
+
+    Raises
+    ------
+    MaskError
+        If it is as large as neither.
+    """
+    mask, whole = open_stack(truth), find_region(image)
+    its = find_region(mask)
+    if its.shape == region.shape:
+        return mask
+    if its.shape != whole.shape:
+        sizes = (" × ".join(map(str, each.shape)) for each in (its, whole))
+        raise MaskError(
+            f"{truth} is {next(sizes)} pixels large, but {image.label} "
+            f"{next(sizes)}: give the mask of this image."
+        )
+    return crop(mask, replace(its, bounds=region.bounds))
+
+
+def score(paths: Mapping[str, Path], mask: Stack) -> dict[str, Any]:
     """Score the results of an image by its truth."""
-    mask = open_stack(truth)
-    lengths = find_region(mask).shape
-    if lengths != region.shape:
-        if len(lengths) != len(region.shape) or any(
-            stop > length
-            for (_, stop), length in zip(region.bounds, lengths, strict=True)
-        ):
-            raise MaskError(
-                f"{truth} is {lengths} pixels large, but what is predicted "
-                f"{region.shape}: give the mask of this image."
-            )
-        mask = crop(mask, region)
     if "prediction" in paths:
         return evaluate_regression(open_stack(paths["prediction"]), mask).to_dict()
     best = paths.get("probabilities") or paths["labels"]

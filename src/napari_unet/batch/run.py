@@ -100,12 +100,12 @@ def list_waiting(
 @contextlib.contextmanager
 def _cluster(order: Order | None) -> Iterator[Any]:
     """Connect to the Dask cluster that is to do the work; None where there is none."""
-    if order is None or (order.scheduler is None and order.workers is None):
+    if order is None or not order.cluster:
         yield None
         return
     from napari_unet.batch.cluster import connect
 
-    with connect(order.scheduler, order.workers) as client:
+    with connect(order.cluster) as client:
         yield client
 
 
@@ -205,8 +205,9 @@ def _started(
     failed = sum(manifest.records[item.name].state == "failed" for item in settled)
     remarks = []
     if client:
-        count = len(client.scheduler_info()["workers"])
-        remarks.append(f"Dask dashboard: {client.dashboard_link} ({count} workers now)")
+        from napari_unet.batch.cluster import describe
+
+        remarks.append(describe(client))
     if failed:
         remarks.append(
             f"{failed} failed in an earlier run and did not change since: "

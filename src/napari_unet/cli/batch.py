@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.cli import flags
 from napari_unet.cli.answers import complain, face, say, write
-from napari_unet.config import OutputConfig, PredictionConfig
+from napari_unet.config import ClusterConfig, OutputConfig, PredictionConfig
 
 if TYPE_CHECKING:
     import argparse
@@ -45,12 +45,12 @@ def add_batch(commands: Any) -> None:
         "--retry-failed", action="store_true", help="try again what has failed"
     )
     _add_wanted(parser)
-    _add_cluster(parser)
     parser.add_argument("--axes", help="axes of the images, such as ZYX or TZCYX")
     flags.add_overwrite(parser, "replace files that no batch has written")
     flags.add_output_flags(parser)
     flags.add_options(parser, OutputConfig)
     flags.add_options(parser, PredictionConfig)
+    flags.add_options(parser, ClusterConfig)
     parser.usage = "%(prog)s MODEL INPUT [INPUT ...] --out OUT [options]"
 
 
@@ -72,21 +72,6 @@ def _add_wanted(parser: argparse.ArgumentParser) -> None:
         choices=("csv", "parquet"),
         default="csv",
         help="how measurements are written (default: csv)",
-    )
-
-
-def _add_cluster(parser: argparse.ArgumentParser) -> None:
-    """Let it be said who computes."""
-    parser.add_argument(
-        "--scheduler",
-        metavar="ADDRESS",
-        help="compute on a Dask cluster: tcp://HOST:PORT, or its scheduler file",
-    )
-    parser.add_argument(
-        "--workers",
-        type=int,
-        metavar="N",
-        help="compute on a Dask cluster of N processes that is started here",
     )
 
 
@@ -127,8 +112,7 @@ def _order(given: argparse.Namespace) -> Order:
         given.axes,
         given.retry_failed,
         given.overwrite,
-        given.scheduler,
-        given.workers,
+        ClusterConfig.from_dict(flags.chosen(given, ClusterConfig)),
     )
 
 

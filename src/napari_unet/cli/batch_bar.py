@@ -57,20 +57,26 @@ class _BatchBar:
         self._said: set[str] = set()
 
     def __enter__(self) -> _BatchBar:
-        self._progress.start()
+        if self._progress.console.is_terminal:
+            self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        self._progress.live.transient = not self._waiting  # there is nothing to say
+        if self._progress.live.is_started:
+            self._progress.stop()
 
     def show(self, event: Event) -> None:
         """Move the bar as the event says."""
         if isinstance(event, BatchStarted):
             self._waiting = event.waiting
-            text = f"{event.total} images, {event.waiting} to predict"
+            text = "1 image" if event.total == 1 else f"{event.total} images"
+            text += f", {event.waiting} to predict"
             self._say(f"{text}, {event.done} done before." if event.done else text)
             for remark in event.remarks:
                 self._say(remark)
+            if event.waiting:
+                self._progress.start()
         elif isinstance(event, ItemBegun):
             for remark in event.remarks:
                 self._say(remark)

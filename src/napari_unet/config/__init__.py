@@ -7,7 +7,12 @@ derived from the dataclasses here, through `options`.
 from napari_unet.config.evaluation import EvaluationConfig
 from napari_unet.config.network import NETWORKS, ComputeConfig, NetworkConfig
 from napari_unet.config.options import GROUPS, Config, Option, option, options
-from napari_unet.config.prediction import ObjectConfig, OutputConfig, PredictionConfig
+from napari_unet.config.prediction import (
+    ClusterConfig,
+    ObjectConfig,
+    OutputConfig,
+    PredictionConfig,
+)
 from napari_unet.config.training import TrainingConfig
 from napari_unet.config.values import (
     number_of_bytes,
@@ -20,6 +25,7 @@ from napari_unet.config.values import (
 __all__ = [
     "GROUPS",
     "NETWORKS",
+    "ClusterConfig",
     "ComputeConfig",
     "Config",
     "EvaluationConfig",

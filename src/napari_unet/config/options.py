@@ -23,6 +23,7 @@ GROUPS = {
     "object_dims": "objects",
     "tile": "computing",
     "format": "files",
+    "workers": "cluster",
 }
 """Titles under which the options are shown, by the first option of each."""
 

@@ -1,4 +1,4 @@
-"""The options of a prediction, its objects and its files."""
+"""The options of a prediction, its objects and its files, and of a batch."""
 
 from __future__ import annotations
 
@@ -141,3 +141,32 @@ class OutputConfig(Config):
         "Version of OME-Zarr; older programs read 0.4.",
         choices=("0.5", "0.4"),
     )
+
+
+@dataclass(frozen=True)
+class ClusterConfig(Config):
+    """Where a batch is computed, if not by one process of this machine."""
+
+    workers: int | None = option(
+        None,
+        "Processes of this machine that share the work, as a Dask cluster; worth it "
+        "with many cores.",
+        usual=2,
+        minimum=1,
+    )
+    scheduler: str | None = option(
+        None,
+        "Dask cluster that does the work: tcp://HOST:PORT, or its scheduler file.",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.workers is not None and self.scheduler is not None:
+            raise ConfigError(
+                f"workers is {self.workers} and scheduler {self.scheduler}, but the "
+                "work is done by one cluster: give workers for one that is started "
+                "here, or the scheduler of one that runs."
+            )
+
+    def __bool__(self) -> bool:
+        return self != ClusterConfig()

@@ -43,9 +43,9 @@ def walk_ifds(path: Path) -> bool:
             following = _next(file, order, big, offset, size)
             if following is None:
                 raise StackFormatError(
-                    f"{path} is cut off: page {len(seen)} should be whole at byte "
-                    f"{offset}, but the file ends at byte {size}. Copy or export it "
-                    "again."
+                    f"{path} is cut off: page {len(seen)} begins at byte {offset} "
+                    f"and is not whole, as the file ends at byte {size}. Copy or "
+                    "export it again."
                 )
             offset = following
     return offset != 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import math
 from contextlib import contextmanager
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -223,19 +224,20 @@ def _opened(page: Any) -> Iterator[None]:
 
 @contextmanager
 def tifffile_errors() -> Iterator[list[str]]:
-    """Collect what tifffile logs as errors, instead of printing it."""
+    """Collect what tifffile logs as errors in this thread, instead of printing it."""
     complaints: list[str] = []
+    here = get_ident()
 
-    class Collector(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if record.levelno >= logging.ERROR:
-                message = record.getMessage()
-                complaints.append(message.split("> ", 1)[-1][:160].rstrip("."))
+    def collect(record: logging.LogRecord) -> bool:
+        if record.levelno < logging.ERROR or record.thread != here:
+            return True
+        message = record.getMessage()
+        complaints.append(message.split("> ", 1)[-1][:160].rstrip("."))
+        return False
 
-    collector = Collector()
     logger = logging.getLogger("tifffile")
-    logger.addHandler(collector)
+    logger.addFilter(collect)
     try:
         yield complaints
     finally:
-        logger.removeHandler(collector)
+        logger.removeFilter(collect)
