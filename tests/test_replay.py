@@ -199,6 +199,7 @@ def test_a_batch_is_said_as_the_same_order(monkeypatch: pytest.MonkeyPatch) -> N
         "/out",
         options(PredictionConfig, tile=64, memory="2GB"),
         options(OutputConfig, format="ome-zarr"),
+        {"workers": 3, "scheduler": None},
         ["objects"],
         {"truth": "/data/truth", "table": "parquet", "overwrite": True},
     )
@@ -208,7 +209,7 @@ def test_a_batch_is_said_as_the_same_order(monkeypatch: pytest.MonkeyPatch) -> N
         ["/data/my images", "/data/*.tif"],
         Path("/out"),
     )
-    assert given.tile == 64
+    assert (given.tile, given.workers) == (64, 3)
     orders: list[run.Order] = []
     monkeypatch.setattr(run, "run_batch", lambda order: orders.append(order) or ())
     exec(compile(batch.script(), "script.py", "exec"), {})

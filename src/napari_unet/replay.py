@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.config import (
+    ClusterConfig,
     EvaluationConfig,
     ObjectConfig,
     OutputConfig,
@@ -23,7 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 _Options = (
-    TrainingConfig | PredictionConfig | EvaluationConfig | OutputConfig | ObjectConfig
+    TrainingConfig
+    | PredictionConfig
+    | EvaluationConfig
+    | OutputConfig
+    | ClusterConfig
+    | ObjectConfig
 )
 _PROGRAM = "napari-unet"
 _KIND_FLAGS = {"classes": [], "objects": ["--objects"], "values": ["--regression"]}
@@ -201,6 +207,8 @@ class Batch:
         Those of `PredictionConfig` by name.
     files : mapping
         Those of `OutputConfig` by name.
+    cluster : mapping
+        Those of `ClusterConfig` by name.
     wanted : sequence of str
         What is written besides labels: ``"probabilities"``, ``"objects"``.
     told : mapping
@@ -213,6 +221,7 @@ class Batch:
     out: str
     options: Mapping[str, Any]
     files: Mapping[str, Any] = field(default_factory=dict)
+    cluster: Mapping[str, Any] = field(default_factory=dict)
     wanted: Sequence[str] = ()
     told: Mapping[str, Any] = field(default_factory=dict)
 
@@ -221,8 +230,9 @@ class Batch:
         words = [_PROGRAM, "batch", self.model, *self.inputs, "--out", self.out]
         words += [f"--{each}" for each in self.wanted]
         words += as_flags(self.told)
-        flags = as_flags(minimal(OutputConfig, self.files))
-        return [*words, *flags, *as_flags(minimal(PredictionConfig, self.options))]
+        for config, options in self._options().values():
+            words += as_flags(minimal(config, options))
+        return words
 
     def script(self) -> str:
         """Return the script."""
@@ -230,10 +240,7 @@ class Batch:
         given = {name: repr(value) for name, value in told.items()}
         if "truth" in told:
             given["truth"] = _call("Path", told["truth"])
-        for name, config, options in (
-            ("config", PredictionConfig, self.options),
-            ("files", OutputConfig, self.files),
-        ):
+        for name, (config, options) in self._options().items():
             if fewest := minimal(config, options):
                 given[name] = _call(config.__name__, **fewest)
         arguments = [
@@ -246,12 +253,19 @@ class Batch:
             [*_BATCH, *_call_lines("order = Order", arguments, {}), *_LOOP]
         )
 
+    def _options(self) -> dict[str, tuple[type[_Options], Mapping[str, Any]]]:
+        return {
+            "config": (PredictionConfig, self.options),
+            "files": (OutputConfig, self.files),
+            "cluster": (ClusterConfig, self.cluster),
+        }
+
 
 _BATCH = (
     "from pathlib import Path",
     "",
     "from napari_unet.batch.run import Order, run_batch",
-    "from napari_unet.config import OutputConfig, PredictionConfig",
+    "from napari_unet.config import ClusterConfig, OutputConfig, PredictionConfig",
     "",
 )
 _LOOP = ("for event in run_batch(order):", "    print(event)", "")

@@ -10,6 +10,7 @@ from by_hand import WAIT, click, idle, notes, open_widget, save_model
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDesktopServices, QDropEvent, QGuiApplication
 from qtpy.QtWidgets import QFileDialog
+from superqt import QCollapsible
 
 from napari_unet.batch.manifest import Manifest
 from napari_unet.data import Classes, write_stack
@@ -231,6 +232,43 @@ def test_what_is_wrong_is_said(
     other.close()
     assert "is being written by another process" in said
     assert set(cells(viewer, 1)) == {WAITING}
+
+
+def unfold(qtbot: QtBot, widget: Any, title: str) -> None:
+    (section,) = [
+        each for each in widget.findChildren(QCollapsible) if each.text() == title
+    ]
+    qtbot.keyClick(section.toggleButton(), Qt.Key.Key_Space)
+    qtbot.waitUntil(section.content().isVisible, timeout=WAIT)
+
+
+def test_workers_share_the_work(
+    make_napari_viewer_proxy: MakeViewer, qtbot: QtBot, tmp_path: Path, model: Path
+) -> None:
+    pytest.importorskip("distributed")
+    images = write_images(tmp_path / "images", 2)
+    widget = open_widget(make_napari_viewer_proxy(show=True), "Batch")
+    drop(widget, images)
+    listed(qtbot, widget, "2 images.")
+    for title in ("Advanced", "Cluster"):
+        unfold(qtbot, widget, title)
+    workers = widget.form.advanced.field("workers")
+    qtbot.keyClick(workers.given, Qt.Key.Key_Space)
+    assert workers.number.value() == 2
+    qtbot.keyClick(workers.number, Qt.Key.Key_Down)  # one is enough to see it
+    scheduler = widget.form.advanced.field("scheduler")
+    qtbot.keyClicks(scheduler, "tcp://here:1")
+    click(qtbot, widget.start_button)
+    assert "by one cluster" in notes()[-1]
+    assert widget._job is None
+    qtbot.keyClick(scheduler, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
+    qtbot.keyClick(scheduler, Qt.Key.Key_Delete)
+    said: list[str] = []
+    widget.report.remarked.connect(said.append)
+    assert run(qtbot, widget, widget.start_button) == "2 of 2 images are done."
+    assert said[0].startswith("Dask dashboard: http")
+    assert said[0].endswith("(1 worker now)")
+    assert "--workers 1" in " ".join(widget.form.order().command())
 
 
 def test_the_command_that_does_the_same_is_copied(

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGroupBox
 
-from napari_unet.config import OutputConfig, PredictionConfig, options
+from napari_unet.config import (
+    ClusterConfig,
+    OutputConfig,
+    PredictionConfig,
+    options,
+)
 from napari_unet.errors import ConfigError, ModelError, UNetError
 from napari_unet.model import find_model, read_info
 from napari_unet.plugin.batch.fields import (
@@ -37,7 +42,7 @@ if TYPE_CHECKING:
 
     from napari_unet.plugin.session import Session
 
-_OF_FILES = {each.name for each in options(OutputConfig)}
+_CONFIGS = PredictionConfig, OutputConfig, ClusterConfig
 
 
 class BatchForm(QGroupBox):
@@ -65,7 +70,7 @@ class BatchForm(QGroupBox):
         self.truth = OptionalFolder(
             "Folder of masks", "Masks to score by, which are named as the images."
         )
-        every = [*options(PredictionConfig), *options(OutputConfig)]
+        every = [each for config in _CONFIGS for each in options(config)]
         self.advanced = OptionsForm(every, elsewhere=["format"])
         Follower(self.advanced)
         self.rare = RareFields()
@@ -118,12 +123,17 @@ class BatchForm(QGroupBox):
         if (truth := self.truth.path()) is not None:
             told["truth"] = str(truth)
         boxes = {"probabilities": self.probabilities, "objects": self.objects}
+        config, files, cluster = (
+            {each.name: entered[each.name] for each in options(config)}
+            for config in _CONFIGS
+        )
         return Batch(
             str(model),
             self.inputs.paths(),
             str(self.out.path()),
-            {name: entered[name] for name in entered.keys() - _OF_FILES},
-            {name: entered[name] for name in _OF_FILES},
+            config,
+            files,
+            cluster,
             [name for name, box in boxes.items() if _is_ticked(box)],
             told,
         )
