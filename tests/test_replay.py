@@ -16,7 +16,17 @@ from napari_unet.cli import build_parser, flags
 from napari_unet.cli.batch import _order
 from napari_unet.config import OutputConfig, PredictionConfig, TrainingConfig
 from napari_unet.presets import PRESETS
-from napari_unet.replay import Batch, Prediction, Told, Training, minimal, quoted
+from napari_unet.replay import (
+    THEN,
+    Batch,
+    Prediction,
+    Told,
+    Training,
+    minimal,
+    quoted,
+)
+from napari_unet.replay_objects import MeasureObjects
+from napari_unet.replay_unsure import FindUnsure
 
 if TYPE_CHECKING:
     from napari_unet.config import Config
@@ -190,6 +200,35 @@ def test_a_windows_shell_does_so_too() -> None:
     words = ["napari-unet", r"C:\my data\ä.tif", r"C:\plain\b.tif", 'a"b']
     line = quoted(words, windows=True)
     assert line == r'napari-unet "C:\my data\ä.tif" C:\plain\b.tif a\"b'
+
+
+def test_a_search_that_asks_the_model_is_two_commands() -> None:
+    asked = options(PredictionConfig, uncertainty="entropy")
+    predicted = Prediction("m", "/data/my a.tif", "/out", asked)
+    search = FindUnsure("/out/a.tif", "/p.csv", 5, 48, None, "l.tif", 254, predicted)
+    words = search.command()
+    first, second = words[: words.index(THEN)], words[words.index(THEN) + 1 :]
+    assert first == predicted.command()
+    given = parsed(second)
+    assert (given.prediction, given.out) == (Path("/out/a.tif"), Path("/p.csv"))
+    assert (given.n, given.size, given.annotated, given.unlabelled) == (
+        *(5, 48, Path("l.tif"), 254),
+    )
+    assert "'/data/my a.tif' --out /out --uncertainty entropy && napari-unet" in quoted(
+        words, windows=False
+    )
+    assert search.script().count("import napari_unet") == 1
+
+
+def test_objects_are_measured_by_what_is_told() -> None:
+    told = Told(None, {"Y": 0.5, "X": 0.5}, "µm")
+    given = parsed(MeasureObjects("o.tif", "o.csv", "i.tif", 3, told).command())
+    assert (given.objects, given.image, given.out) == (
+        *(Path("o.tif"), Path("i.tif"), Path("o.csv")),
+    )
+    assert given.object_dims == 3
+    assert given.pixel_size == ({"Y": 0.5, "X": 0.5}, "µm")
+    assert parsed(MeasureObjects("o.tif", "o.csv", None).command()).image is None
 
 
 def test_a_batch_is_said_as_the_same_order(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,9 @@ _Options = (
 )
 _PROGRAM = "napari-unet"
 _KIND_FLAGS = {"classes": [], "objects": ["--objects"], "values": ["--regression"]}
+THEN = "&&"
+"""Stands between the words of two commands of which one follows the other."""
+
 _HOW_LONG = ("steps", "epochs", "budget")  # the first one that is given counts
 
 
@@ -321,12 +324,19 @@ def quoted(words: Iterable[str], *, windows: bool | None = None) -> str:
     Parameters
     ----------
     words : iterable of str
+        Of one command, or of several with `THEN` in between.
     windows : bool, optional
         Whether it is for a Windows shell; by default for this computer's.
     """
-    if sys.platform == "win32" if windows is None else windows:
-        return subprocess.list2cmdline(list(words))
-    return shlex.join(words)
+    commands: list[list[str]] = [[]]
+    for word in words:
+        if word == THEN:
+            commands.append([])
+        else:
+            commands[-1].append(word)
+    windows = sys.platform == "win32" if windows is None else windows
+    join = subprocess.list2cmdline if windows else shlex.join
+    return f" {THEN} ".join(map(join, commands))
 
 
 def minimal(
@@ -365,6 +375,21 @@ def as_flags(options: Mapping[str, Any]) -> list[str]:
             text = ",".join(map(str, value)) if several else str(value)
             flags += [f"{flag}={text}"] if text.startswith("-") else [flag, text]
     return flags
+
+
+def called(function: str, arguments: Iterable[str], told: Told) -> str:
+    """Write the script that calls a function of the package, ``nu``.
+
+    Parameters
+    ----------
+    function : str
+        Perhaps with the name of the result before it.
+    arguments : iterable of str
+        Python expressions.
+    told : Told
+        What they say of files.
+    """
+    return _script(_call_lines(function, arguments, {}), told)
 
 
 def _given(**options: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The shell line, and the script, that find the objects again that a window found."""
+"""The shell line, and the script, that find or measure the objects of a window."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.config import ObjectConfig
-from napari_unet.replay import Told, as_flags, minimal
+from napari_unet.replay import Told, as_flags, called, minimal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,3 +75,41 @@ class FindObjects:
     def _classes(self) -> dict[str, int | str]:
         both = {"inside": self.inside, "border": self.border}
         return {name: each for name, each in both.items() if each is not None}
+
+
+@dataclass(frozen=True)
+class MeasureObjects:
+    """Objects of a file, measured into a table.
+
+    Attributes
+    ----------
+    objects, out : str
+        Two files.
+    image : str or None
+        Where the objects are, for intensities.
+    dims : int
+        2 to measure in each section, 3 as volumes.
+    told : Told
+        What holds for both; no axes.
+    """
+
+    objects: str
+    out: str
+    image: str | None
+    dims: int = 2
+    told: Told = field(default_factory=Told)
+
+    def command(self) -> list[str]:
+        """Return the arguments of the shell line, the program first."""
+        files = [self.objects, *([self.image] if self.image else [])]
+        words = ["napari-unet", "measure", *files, "--out", self.out]
+        dims = {} if self.dims == 2 else {"object_dims": self.dims}
+        return [*words, *self.told.flags(), *as_flags(dims)]
+
+    def script(self) -> str:
+        """Return the script."""
+        files = [self.objects, *([self.image] if self.image else [])]
+        given = [self.told.opened(each) if self.told else repr(each) for each in files]
+        given += [] if self.dims == 2 else [f"dims={self.dims}"]
+        write = f"nu.write_table({self.out!r}, table)"
+        return called("table = nu.measure_objects", given, self.told) + f"{write}\n"

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.utils.notifications import notification_manager
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QGuiApplication
+from safetensors.numpy import load_file
 
 from napari_unet.data import Classes, synthetic_em
 
@@ -21,6 +26,8 @@ if TYPE_CHECKING:
 
 PLUGIN = "napari-unet-lab"
 WAIT = 300_000  # milliseconds
+DONE_COMMAND, DONE_PYTHON = Qt.Key.Key_C, Qt.Key.Key_P
+COMMAND, PYTHON = Qt.Key.Key_O, Qt.Key.Key_Y
 
 
 def open_widget(viewer: Viewer, name: str) -> Any:
@@ -44,6 +51,42 @@ def choose(qtbot: QtBot, box: Any, text: str) -> None:
 def run_to_the_end(qtbot: QtBot, widget: Any, button: Any) -> None:
     click(qtbot, button)
     qtbot.waitUntil(idle(widget), timeout=WAIT)
+
+
+def copied(qtbot: QtBot, widget: Any, key: Qt.Key) -> str:
+    """Copy by the entry of the menu that a letter chooses."""
+    QGuiApplication.clipboard().clear()
+    widget.status.setText("")
+    menu = widget.replay.menu()
+    QTimer.singleShot(200, lambda: qtbot.keyClick(menu, key))
+    click(qtbot, widget.replay)
+    qtbot.waitUntil(lambda: "Copied." in widget.status.text(), timeout=WAIT)
+    qtbot.waitUntil(widget.replay.isEnabled, timeout=WAIT)
+    return QGuiApplication.clipboard().text()
+
+
+def run(text: str, folder: Path) -> str:
+    """Run a shell line or a script elsewhere than here."""
+    if text.startswith("napari-unet "):
+        called = [sys.executable, "-m", "napari_unet"]
+        steps = [[*called, *shlex.split(s)[1:], "--quiet"] for s in text.split(" && ")]
+    else:
+        script = folder / "script.py"
+        script.write_text(text, encoding="utf-8")
+        steps = [[sys.executable, str(script)]]
+    for words in steps:
+        done = subprocess.run(
+            words, cwd=folder, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def assert_same_model(run: Path, again: Path) -> None:
+    ours, theirs = (load_file(each / "model.safetensors") for each in (run, again))
+    assert ours.keys() == theirs.keys()
+    for name, weights in ours.items():
+        assert weights.tobytes() == theirs[name].tobytes(), name
 
 
 def idle(widget: Any) -> Callable[[], bool]:

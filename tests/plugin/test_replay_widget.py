@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import gc
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from by_hand import (
+    COMMAND,
+    DONE_COMMAND,
+    DONE_PYTHON,
+    PYTHON,
     WAIT,
     add_tissue,
+    assert_same_model,
     choose,
     click,
+    copied,
     idle,
     notes,
     open_widget,
+    run,
     save_model,
 )
 from napari.layers import Labels
 from napari.utils.notifications import notification_manager
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtGui import QGuiApplication
+from qtpy.QtCore import QTimer
 from safetensors.numpy import load_file
 
 from napari_unet.data import Classes, open_stack, synthetic_em, write_stack
@@ -43,40 +46,11 @@ if TYPE_CHECKING:
     MakeViewer = Callable[..., Viewer]
 
 SMALL = {"depth": 1, "width": 4, "patch_size": 32, "batch_size": 2}
-DONE_COMMAND, DONE_PYTHON = Qt.Key.Key_C, Qt.Key.Key_P
-COMMAND, PYTHON = Qt.Key.Key_O, Qt.Key.Key_Y
 
 
 @pytest.fixture(autouse=True)
 def _no_old_notes() -> None:
     notification_manager.records.clear()
-
-
-def copied(qtbot: QtBot, widget: Any, key: Qt.Key) -> str:
-    """Copy by the entry of the menu that a letter chooses."""
-    QGuiApplication.clipboard().clear()
-    widget.status.setText("")
-    menu = widget.replay.menu()
-    QTimer.singleShot(200, lambda: qtbot.keyClick(menu, key))
-    click(qtbot, widget.replay)
-    qtbot.waitUntil(lambda: "Copied." in widget.status.text(), timeout=WAIT)
-    qtbot.waitUntil(widget.replay.isEnabled, timeout=WAIT)
-    return QGuiApplication.clipboard().text()
-
-
-def run(text: str, folder: Path) -> str:
-    """Run a shell line or a script elsewhere than here."""
-    if text.startswith("napari-unet "):
-        words = [sys.executable, "-m", "napari_unet", *shlex.split(text)[1:], "--quiet"]
-    else:
-        script = folder / "script.py"
-        script.write_text(text, encoding="utf-8")
-        words = [sys.executable, str(script)]
-    done = subprocess.run(
-        words, cwd=folder, env=os.environ, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def train(qtbot: QtBot, viewer: Viewer, **options: Any) -> Any:
@@ -86,13 +60,6 @@ def train(qtbot: QtBot, viewer: Viewer, **options: Any) -> Any:
     qtbot.waitUntil(idle(widget), timeout=WAIT)
     assert "All steps are done" in widget.status.text()
     return widget
-
-
-def assert_same_model(run: Path, again: Path) -> None:
-    ours, theirs = (load_file(each / "model.safetensors") for each in (run, again))
-    assert ours.keys() == theirs.keys()
-    for name, weights in ours.items():
-        assert weights.tobytes() == theirs[name].tobytes(), name
 
 
 def plain_bytes(path: Path) -> bytes:

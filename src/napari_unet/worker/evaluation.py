@@ -9,13 +9,13 @@ import numpy as np
 
 from napari_unet.config import EvaluationConfig
 from napari_unet.data import Stack, open_stack
+from napari_unet.data.channels import Channels
 from napari_unet.data.region import Region, crop
 from napari_unet.data.write.npy import create_npy
 from napari_unet.evaluation.layout import describe_errors
 from napari_unet.evaluation.score_tables import headline, score_tables
 from napari_unet.evaluation.whole import evaluate_wholly
 from napari_unet.events import EvaluationFinished, SectionsDone
-from napari_unet.worker.pixels import Channels
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

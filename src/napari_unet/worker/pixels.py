@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,10 +12,6 @@ from napari_unet.data import Stack, open_stack
 from napari_unet.data.excerpt import Excerpt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
     from napari_unet.worker.pipes import Request
 
 
@@ -62,18 +58,3 @@ def image_of(request: Request) -> Stack:
         name=request.get("name", ""),
         source=None,
     )
-
-
-class Channels:
-    """Files of equal shape as the channels of one image, read when they are needed."""
-
-    def __init__(self, files: Sequence[Any]) -> None:
-        self._files = files
-        self.shape = (len(files), *files[0].shape)
-        self.dtype = files[0].dtype
-        self.ndim = len(self.shape)
-
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        """Return the pixels under one index or slice per dimension."""
-        chosen = self._files[key[0]] if isinstance(key[0], slice) else [key[0]]
-        return np.stack([np.asarray(each[key[1:]]) for each in chosen])

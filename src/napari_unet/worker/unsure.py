@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_unet.data import Stack, open_stack
+from napari_unet.data.channels import as_channels
 from napari_unet.data.write.npy import create_npy
 from napari_unet.prediction.unsure import unsure_events
-from napari_unet.worker.pixels import Channels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,10 +53,7 @@ def unsure(request: Request, stop: Stop) -> Iterator[Event]:
 
 def _uncertainty(request: Request) -> Stack:
     stacks = [open_stack(path, axes=request["axes"]) for path in request["uncertainty"]]
-    first = stacks[0]
-    if len(stacks) > 1:
-        pixels = Channels([each.pixels for each in stacks])
-        first = Stack(pixels, f"C{first.axes}")
+    first = stacks[0] if len(stacks) == 1 else as_channels(stacks)
     return replace(first, pixel_size=request.get("pixel_size", {}), source=None)
 
 

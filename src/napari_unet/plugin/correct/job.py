@@ -7,10 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.config import PredictionConfig
 from napari_unet.plugin import pixels
 from napari_unet.plugin.layers import placement, stack_from_layer
 from napari_unet.plugin.parts.choices import MODEL_KEY, RESULT_KEY
 from napari_unet.plugin.pixel_job import PixelJob
+from napari_unet.plugin.replay.recipes import PredictRecipe
+from napari_unet.plugin.replay.sources import ChannelsRef, LayerRef
+from napari_unet.plugin.replay.unsure_recipe import UnsureRecipe
+
+ASKED = {"uncertainty": "entropy"}
+"""What the model is asked for, where nothing says how unsure it was."""
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +27,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels, Layer
 
+    from napari_unet.plugin.correct.unsure import Subject
     from napari_unet.plugin.results import LayerData
     from napari_unet.plugin.session import Session
 
@@ -171,3 +179,36 @@ def search(
     name = f"{image.name} uncertainty"
     place |= {"name": name, "metadata": metadata}
     return Search(job, start, stacks[0].axes, place, result)
+
+
+def search_recipe(
+    subject: Subject,
+    sources: Sequence[Image],
+    asked: PredictRecipe | None,
+    n: int,
+    size: int,
+) -> UnsureRecipe:
+    """Return what is copied of a search.
+
+    Parameters
+    ----------
+    subject : Subject
+    sources : sequence of Image
+        From `uncertainty_of`.
+    asked : PredictRecipe or None
+        What gave the one of them, if it was predicted for this search.
+    n, size : int
+    """
+    layers = [LayerRef(each) for each in sources]
+    source: LayerRef | ChannelsRef | PredictRecipe
+    if asked is not None or not layers:
+        options = PredictionConfig.from_dict(ASKED).to_dict()
+        source = asked or PredictRecipe(LayerRef(subject.image), subject.model, options)
+    elif len(layers) > 1:
+        values = [str(each) for each in subject.info["classes"]["values"]]
+        source = ChannelsRef(layers, values)
+    else:
+        source = layers[0]
+    start = start_of_result(sources[0]) if sources else None
+    known = subject.corrections and LayerRef(subject.corrections)
+    return UnsureRecipe(source, known, subject.unlabelled, start, n, size)

@@ -17,7 +17,12 @@ from napari_unet.events import (
     SectionsDone,
     TilesDone,
 )
-from napari_unet.plugin.correct.job import search, uncertainty_of
+from napari_unet.plugin.correct.job import (
+    ASKED,
+    search,
+    search_recipe,
+    uncertainty_of,
+)
 from napari_unet.plugin.correct.places import PlacesTable, go_to
 from napari_unet.plugin.layers import stack_from_layer
 from napari_unet.plugin.parts.choices import RESULT_KEY
@@ -29,6 +34,7 @@ from napari_unet.plugin.parts.fields import (
     form_in,
 )
 from napari_unet.plugin.predict.job import order_prediction
+from napari_unet.plugin.replay.recipes import PredictRecipe
 from napari_unet.prediction.unsure import SIZE, Place, places_of
 
 if TYPE_CHECKING:
@@ -39,6 +45,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
     from napari_unet.plugin.pixel_job import PixelJob
+    from napari_unet.plugin.replay.unsure_recipe import UnsureRecipe
     from napari_unet.plugin.session import Session
 
 
@@ -83,6 +90,9 @@ class UnsureBox(QGroupBox):
     changed = Signal()
     """A place is looked at, or none any more, or a search began or ended."""
 
+    found = Signal(object)
+    """A search is over; with what is copied of it, an `UnsureRecipe`."""
+
     def __init__(
         self, viewer: ViewerModel, session: Session, subject: Callable[[], Subject]
     ) -> None:
@@ -91,6 +101,7 @@ class UnsureBox(QGroupBox):
         self._session = session
         self._subject = subject
         self._job: PixelJob | None = None
+        self._asked: PredictRecipe | None = None  # what gave the uncertainty
         self._image: Any = None  # the `unique_id` of the one the places are of
         self._cancelled = False
         self._make_fields()
@@ -173,14 +184,16 @@ class UnsureBox(QGroupBox):
     # -- the search ----------------------------------------------------------------
 
     def _on_find(self) -> None:
+        self._asked = None
+        self._find()
+
+    def _find(self) -> None:
         self.status.setText("")
         self._cancelled = False
         try:
             subject = self._subject()
-            classes = len(subject.info["classes"]["values"])
-            sources = uncertainty_of(
-                self._viewer, subject.image, subject.prediction, classes
-            )
+            sources = self._sources(subject)
+            self._recipe = self.recipe()
             if sources:
                 self._search(subject, sources)
             else:
@@ -188,6 +201,23 @@ class UnsureBox(QGroupBox):
         except UNetError as error:
             show_error(str(error))
         self._update()
+
+    def _sources(self, subject: Subject) -> list[Image]:
+        classes = len(subject.info["classes"]["values"])
+        return uncertainty_of(self._viewer, subject.image, subject.prediction, classes)
+
+    def recipe(self) -> UnsureRecipe:
+        """Return what is copied of the search that would be made now.
+
+        Raises
+        ------
+        UNetError
+            If something is missing.
+        """
+        subject = self._subject()
+        sources = self._sources(subject)
+        size = self.number.value(), self.size_.value()
+        return search_recipe(subject, sources, self._asked, *size)
 
     def _search(self, subject: Subject, sources: list[Image]) -> None:
         """Look through an uncertainty that is there, in the side worker."""
@@ -216,8 +246,10 @@ class UnsureBox(QGroupBox):
             subject.model,
             "whole image",
             [],
-            {"uncertainty": "entropy"},
+            ASKED,
         )
+        assert isinstance(self._recipe.source, PredictRecipe)
+        self._asked = self._recipe.source
         self._predicted = ordered
         self._linked = about and about["prediction"]
         self._start(ordered.job, self._session, "Asking the model …")
@@ -269,6 +301,7 @@ class UnsureBox(QGroupBox):
         words = "" if places else "There is no place left that is unsure."
         self.status.setText(words or _SHOWN)
         self.table.step(1)
+        self.found.emit(self._recipe)
 
     def _add(self, data: Any, meta: dict[str, Any], kind: str) -> None:
         """Add a layer below the corrections, which stay those that are painted on."""
@@ -287,7 +320,7 @@ class UnsureBox(QGroupBox):
         self._job = None
         again, self._again = self._again, False
         if again and not self._cancelled:
-            self._on_find()
+            self._find()
         elif self._cancelled:
             self.status.setText("Cancelled.")
         self._update()

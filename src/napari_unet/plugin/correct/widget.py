@@ -25,10 +25,13 @@ from napari_unet.plugin.parts.choices import (
     PredictionChoice,
 )
 from napari_unet.plugin.parts.fields import button, form_in
+from napari_unet.plugin.replay.button import ReplayButton
 from napari_unet.plugin.session import DockedWidget, open_widget
 
 if TYPE_CHECKING:
     import napari
+
+    from napari_unet.plugin.replay.unsure_recipe import UnsureRecipe
 
 
 class CorrectWidget(DockedWidget):
@@ -53,15 +56,20 @@ class CorrectWidget(DockedWidget):
             "&Train on it …",
             "Go on training the model on these corrections: opens Train, ready to go.",
         )
+        self.replay = ReplayButton(self.unsure.recipe)
+        self.status = self.unsure.status
         layout = self.column()
         layout.addWidget(self._data_box())
         layout.addWidget(self.unsure)
         layout.addWidget(self.paint)
         layout.addWidget(self.train_button)
+        layout.addWidget(self.replay)
         layout.addStretch(1)
         self.prediction.chosen.connect(self._on_prediction)
         self.image.chosen.connect(self.paint.refresh)
         self.train_button.clicked.connect(self._on_train)
+        self.unsure.found.connect(self._on_found)
+        self.replay.said.connect(self.status.setText)
         self._on_prediction()
 
     def _data_box(self) -> QGroupBox:
@@ -119,6 +127,9 @@ class CorrectWidget(DockedWidget):
             if known and isinstance(known[0], Image):
                 self.image.choose(known[0])
         self.paint.refresh()
+
+    def _on_found(self, recipe: UnsureRecipe) -> None:
+        self.replay.done = recipe
 
     def _save_all(self) -> None:
         """Save corrections that came from a file, too, when they are painted on."""

@@ -13,6 +13,8 @@ from napari_unet.plugin.objects.job import order_measurements
 from napari_unet.plugin.objects.table import measurements_of
 from napari_unet.plugin.parts.choices import RESULT_KEY, LayerChoice
 from napari_unet.plugin.parts.fields import button, form_in
+from napari_unet.plugin.replay.object_recipes import MeasureRecipe
+from napari_unet.plugin.replay.sources import ChannelsRef, LayerRef
 from napari_unet.prediction.table import Table
 
 if TYPE_CHECKING:
@@ -93,6 +95,25 @@ class MeasureBox(QGroupBox):
         UNetError
             If there is nothing to measure, or the worker is busy.
         """
+        layer, dims = self._what(dims)
+        job, axes = order_measurements(self._session, layer, self._images(), dims)
+        self._measured = layer.unique_id, axes
+        return job
+
+    def recipe(self, dims: int) -> MeasureRecipe:
+        """Return what is copied of measuring; parameters and errors as of `order`."""
+        layer, dims = self._what(dims)
+        images = self._images()
+        image: LayerRef | ChannelsRef | None = None
+        if images:
+            image = LayerRef(images[0])
+        if len(images) > 1:
+            names = [each.name for each in images]
+            image = ChannelsRef([LayerRef(each) for each in images], names)
+        return MeasureRecipe(LayerRef(layer), image, dims)
+
+    def _what(self, dims: int) -> tuple[Any, int]:
+        """Return what is measured, and in how many dimensions."""
         layer = self.labels.layer
         if layer is None:
             raise UNetError(
@@ -100,10 +121,7 @@ class MeasureBox(QGroupBox):
                 "labels that number them."
             )
         found_with = layer.metadata.get(RESULT_KEY, {}).get("options", {})
-        dims = found_with.get("object_dims", dims)
-        job, axes = order_measurements(self._session, layer, self._images(), dims)
-        self._measured = layer.unique_id, axes
-        return job
+        return layer, found_with.get("object_dims", dims)
 
     def show_table(self, event: ObjectsMeasured) -> str:
         """Open the table beside its layer; return what is to be said."""
@@ -149,7 +167,7 @@ class MeasureBox(QGroupBox):
         self.image.clear()
         self.image.addItems(entries)
         first = min(1, len(names))
-        keep = before in names or before == _ALL
+        keep = before in entries[1:]
         self.image.setCurrentIndex(entries.index(before) if keep else first)
 
 

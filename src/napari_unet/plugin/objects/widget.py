@@ -28,7 +28,7 @@ from napari_unet.plugin.parts.fields import (
 from napari_unet.plugin.predict.filling import FillingLayers
 from napari_unet.plugin.replay.button import ReplayButton
 from napari_unet.plugin.replay.object_recipes import ObjectsRecipe
-from napari_unet.plugin.replay.sources import LayerRef
+from napari_unet.plugin.replay.sources import ChannelsRef, LayerRef
 from napari_unet.plugin.session import DockedWidget
 
 if TYPE_CHECKING:
@@ -140,20 +140,17 @@ class ObjectsWidget(DockedWidget):
 
     def _recipe(self) -> ObjectsRecipe:
         wanted, config = self._what_is_wanted()
-        if wanted.border_layer is not None:
-            raise UNetError(
-                "The probabilities of objects and border are a layer each, and in no "
-                "one file. Choose the predicted labels, or predict objects to files "
-                "(napari-unet predict --objects)."
-            )
         layer, options = LayerRef(wanted.layer), config.to_dict()
-        return ObjectsRecipe(layer, wanted.inside, wanted.border, options)
+        if wanted.border_layer is None:
+            return ObjectsRecipe(layer, wanted.inside, wanted.border, options)
+        both = ChannelsRef([layer, LayerRef(wanted.border_layer)], ["inside", "border"])
+        return ObjectsRecipe(both, 0, 1, options)
 
     def _on_apply(self) -> None:
         try:
             wanted, config = self._what_is_wanted()
             order = order_objects(self._viewer, self.session, wanted, config)
-            self.replay.done = None if wanted.border_layer else self._recipe()
+            self.replay.done = self._recipe()
         except UNetError as error:
             show_error(str(error))
             return
@@ -163,7 +160,9 @@ class ObjectsWidget(DockedWidget):
 
     def _on_measure(self) -> None:
         try:
-            job = self.measure.order(self.form.values()["object_dims"])
+            dims = self.form.values()["object_dims"]
+            job = self.measure.order(dims)
+            self.replay.done = self.measure.recipe(dims)
         except UNetError as error:
             show_error(str(error))
             return

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unet.data import Stack, open_stack, write_stack
+from napari_unet.data.channels import as_channels
 from napari_unet.data.masks.class_file import FILE as CLASS_FILE
 from napari_unet.errors import UNetError
 from napari_unet.files import write_text
@@ -19,7 +20,7 @@ from napari_unet.plugin.predict.handover import files_of, same_pixels
 from napari_unet.replay import Told
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
     from napari.layers import Layer
@@ -88,6 +89,36 @@ class FileRef:
         return Given(stack, (self._path,), changeable=False)
 
 
+class ChannelsRef:
+    """Layers of equal shape as the channels of one image.
+
+    Parameters
+    ----------
+    layers : sequence of LayerRef
+    names : sequence of str
+        What to call the channels.
+    """
+
+    def __init__(self, layers: Sequence[LayerRef], names: Sequence[str]) -> None:
+        self.name = " and ".join(each.name for each in layers)
+        self._layers, self._names = layers, names
+
+    def given(self, _: Stack | None = None) -> Given:
+        """Describe them as they are now; see `LayerRef.given`.
+
+        Raises
+        ------
+        UNetError
+            If one is gone.
+        """
+        parts = [each.given() for each in self._layers]
+        stack = as_channels([each.stack for each in parts], self._names)
+        return Given(stack, parts[0].files, changeable=True)
+
+
+Ref = LayerRef | FileRef | ChannelsRef
+
+
 @dataclass(frozen=True)
 class Given:
     """The pixels of a layer, and the files they may come from.
@@ -114,11 +145,9 @@ class Given:
 
     def _same(self, other: Stack, file: Path) -> bool:
         stack = self.stack
-        if (other.axes, other.shape, other.dtype) != (
-            stack.axes,
-            stack.shape,
-            stack.dtype,
-        ):
+        if _kind(other) != _kind(stack):
+            return False
+        if stack.channel_names and stack.channel_names != other.channel_names:
             return False
         if not self.changeable:
             return same_pixels(file, stack)
@@ -139,14 +168,14 @@ class Given:
 
 
 def file_of(
-    given: Given, ref: LayerRef | FileRef, path: Path, remarks: list[str]
+    given: Given, ref: Ref, path: Path, remarks: list[str]
 ) -> tuple[Path, Told]:
     """Return a file of these pixels, and what to say of it; write one if there is none.
 
     Parameters
     ----------
     given : Given
-    ref : LayerRef or FileRef
+    ref : LayerRef, FileRef or ChannelsRef
         Whose pixels they are.
     path : Path
         The name to write under.
@@ -161,7 +190,35 @@ def file_of(
     return given.find() or (save(given, ref, path, remarks), Told())
 
 
-def save(given: Given, ref: LayerRef | FileRef, path: Path, remarks: list[str]) -> Path:
+def files_alike(
+    given: Sequence[tuple[Given, Ref, Path]], remarks: list[str]
+) -> tuple[list[Path], Told]:
+    """Return a file of each, and what holds for all, as it is said once in a command.
+
+    Parameters
+    ----------
+    given : sequence of (Given, Ref, Path)
+        As in `file_of`.
+    remarks : list of str
+        A sentence is added for each that is written.
+
+    Raises
+    ------
+    UNetError
+        If one cannot be written.
+    """
+    found = [file_of(*each, remarks) for each in given]
+    told = found[0][1]
+    if any(each != told for _, each in found):
+        told = Told()
+    files = [
+        path if own == told else save(*each, remarks)
+        for (path, own), each in zip(found, given, strict=True)
+    ]
+    return files, told
+
+
+def save(given: Given, ref: Ref, path: Path, remarks: list[str]) -> Path:
     """Write pixels, and say where; parameters are those of `file_of`."""
     path = keep(given, path)
     remarks.append(f"{ref.name!r} is in no file as it is now: see {path}.")
@@ -193,6 +250,7 @@ def keep(given: Given, path: Path) -> Path:
         dtype=stack.dtype,
         pixel_size=stack.pixel_size,
         unit=stack.unit,
+        channel_names=stack.channel_names or _colours(stack),
     )
     for file in given.files:
         classes = file.parent / CLASS_FILE
@@ -228,6 +286,19 @@ def _opened(file: Path, axes: str | None) -> Stack | None:
         return open_stack(file, axes=axes)
     except UNetError:
         return None
+
+
+def _colours(stack: Stack) -> tuple[str, ...]:
+    """Name the channels that were colours as long as they came last."""
+    count = stack.n_channels
+    last = stack.axes.endswith("C") and count in (3, 4)
+    return ("red", "green", "blue", "alpha")[:count] if last else ()
+
+
+def _kind(stack: Stack) -> tuple[Any, ...]:
+    """Return what two stacks have alike whose sections can be compared."""
+    sections = stack.section_axes, stack.n_sections, stack.section_shape
+    return *sections, stack.n_channels, stack.dtype
 
 
 def _in_space(stack: Stack) -> dict[str, float]:

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.errors import UNetError
 from napari_unet.plugin import runs
-from napari_unet.plugin.replay.sources import file_of, free_folder, keep, save
+from napari_unet.plugin.replay.sources import (
+    file_of,
+    files_alike,
+    free_folder,
+    keep,
+    save,
+)
 from napari_unet.plugin.settings import preferences
 from napari_unet.replay import Told, Training
 
@@ -101,7 +107,12 @@ class TrainRecipe:
 
     def _done(self, given: Sequence[tuple[Given, Given | None]]) -> Done:
         remarks = list(self.remarks)
-        images, told = self._images([image for image, _ in given], remarks)
+        own = self._home / "image.tif"
+        found = [
+            (image, pair.image, own)
+            for pair, (image, _) in zip(self.pairs, given, strict=True)
+        ]
+        images, told = files_alike(found, remarks)
         files = []
         for pair, image, (_, labels) in zip(self.pairs, images, given, strict=True):
             mask = pair.mask
@@ -112,24 +123,6 @@ class TrainRecipe:
             remarks.append(_TIMED)
         done = Training(files, str(self.run), self.options, told, self.resume)
         return done, remarks
-
-    def _images(
-        self, given: Sequence[Given], remarks: list[str]
-    ) -> tuple[list[Path], Told]:
-        """Return the files of the images, and what holds for all of them."""
-        own = self._home / "image.tif"
-        found = [
-            file_of(image, pair.image, own, remarks)
-            for pair, image in zip(self.pairs, given, strict=True)
-        ]
-        told = found[0][1]
-        if any(each != told for _, each in found):
-            told = Told()
-        files = []
-        for pair, image, (path, each) in zip(self.pairs, given, found, strict=True):
-            other = each != told  # what is told at all is told of all
-            files.append(save(image, pair.image, own, remarks) if other else path)
-        return files, told
 
     def _mask(
         self, pair: TrainedPair, labels: Given, told: Told, remarks: list[str]
