@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from napari_unet.errors import ConfigError
 from napari_unet.training import train_events
 from napari_unet.training.going_on import training_config
 from napari_unet.training.parallel import Team, find_team
+from napari_unet.training.run import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,12 +127,12 @@ class Example:
         return train(*self.files, run=run, **{**OPTIONS, **options})
 
     def start(
-        self, run: Path, *more: str, **options: Any
+        self, run: Path, *more: str, restarts: int = 0, **options: Any
     ) -> AbstractContextManager[subprocess.Popen[str]]:
         files = map(str, self.files)
         told = flags({**OPTIONS, **options})
         command = "-m", "napari_unet", "train", *files, "--run-folder", str(run)
-        return torchrun(*command, *told, *more)
+        return torchrun(f"--max-restarts={restarts}", *command, *told, *more)
 
 
 @pytest.fixture(scope="module")
@@ -207,6 +209,26 @@ def test_torchrun_says_who_is_who(monkeypatch: pytest.MonkeyPatch) -> None:
     team = find_team()
     assert (team.rank, team.size, team.leads) == (5, 6, False)
     assert list(range(13))[team.share] == [5, 11]
+
+
+def test_a_team_that_is_started_anew_knows_its_own_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    told = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0, "TORCHELASTIC_RUN_ID": "none"}
+    for name, value in told.items():
+        monkeypatch.setenv(name, str(value))
+    first = find_team()
+    assert first.leads
+    assert not first.several
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert not find_team().was_at(run)  # which is not there yet
+    RunFolder(run).create({"launch": first.launch})
+    assert not first.was_at(run)
+    assert find_team().was_at(run)
+    assert not find_team().was_at(None)
+    monkeypatch.setattr(os, "getppid", lambda: 1)
+    assert not find_team().was_at(run)  # of an earlier command
 
 
 def test_each_process_needs_a_patch() -> None:
@@ -329,6 +351,34 @@ def test_killed_process_ends_the_others_and_one_goes_on(
     example.train(run, resume=True)
     assert_same_end(run, example.unbroken)
     assert_same_steps(run, example.unbroken)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals differ")
+@pytest.mark.parametrize("seed", [0, 1])
+def test_torchrun_starts_a_killed_training_anew_which_goes_on(
+    example: Example, tmp_path: Path, seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    run, at, rank = tmp_path / "run", int(random.integers(1, STEPS - 3)), seed
+    with example.start(run, restarts=1) as launcher:
+        wait_for_steps(launcher, run, at)
+        process_of(launcher, rank).kill()
+        said_until_done(launcher)
+    assert_same_end(run, example.unbroken)
+    assert_same_steps(run, example.unbroken)
+
+
+@pytest.mark.slow
+def test_torchrun_does_not_go_on_with_a_run_of_others(
+    example: Example, tmp_path: Path
+) -> None:
+    shutil.copytree(example.unbroken, run := tmp_path / "run")
+    with example.start(run, restarts=1) as launcher:
+        _, complaint = launcher.communicate(timeout=LIMIT)
+    assert launcher.returncode != 0
+    assert complaint.count("holds a run already") == 2  # the second time as well
+    assert_same_end(run, example.unbroken)
 
 
 @pytest.mark.slow

@@ -92,7 +92,8 @@ def _train(given: argparse.Namespace) -> int:
 
     check_budget(chosen)
     team = find_team()
-    earlier = given.run if given.resume and team.leads else None
+    resume = given.resume or team.was_at(given.run)
+    earlier = given.run if resume and team.leads else None
     config = training_config(chosen, earlier)
     if given.dry_run:
         return _dry_run(given, pairs, config, held_out) if team.leads else 0
@@ -102,7 +103,7 @@ def _train(given: argparse.Namespace) -> int:
             config,
             run=given.run,
             held_out=held_out,
-            resume=given.resume,
+            resume=resume,
             overwrite=given.overwrite,
             new_labels=given.new_labels,
             should_stop=stop.is_set,

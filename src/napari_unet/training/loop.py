@@ -258,6 +258,7 @@ class Trainer:
         if self.run:
             record = describe_run(self.data, self.pairs)
             record["init"] = self.judge.transfer
+            record |= {"launch": self.team.launch} if self.team.launch else {}
             self.run.create(record, overwrite=overwrite)
 
     def _start_alike(self) -> None:

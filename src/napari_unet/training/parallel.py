@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import platform
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -17,10 +18,12 @@ import torch
 from torch import nn
 
 from napari_unet.errors import ConfigError, TrainingError
+from napari_unet.training.run import RunFolder
 from napari_unet.training.shared_norm import SharedNorm
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 PATIENCE = timedelta(days=1)
 """How long a process waits for the others: the first one judges alone. That one has
@@ -41,12 +44,26 @@ class Team:
         How many there are.
     local : int
         Number of this process on its machine: that of its GPU.
+    launch : str
+        What tells the command that started all from any other, also once it has
+        started them anew.
+    restarts : int
+        How often it has done so.
     """
 
-    def __init__(self, rank: int = 0, size: int = 1, local: int = 0) -> None:
+    def __init__(
+        self,
+        rank: int = 0,
+        size: int = 1,
+        local: int = 0,
+        launch: str = "",
+        restarts: int = 0,
+    ) -> None:
         self.rank = rank
         self.size = size
+        self.launch = launch
         self._local = local
+        self._restarts = restarts
         self._apart = False  # whether the others wait within a step
 
     @property
@@ -64,15 +81,30 @@ class Team:
         """Which patches of each batch this process learns from."""
         return slice(self.rank, None, self.size)
 
+    def was_at(self, run: Path | None) -> bool:
+        """Whether this team has begun a run, before it was started anew."""
+        if run is None or not self._restarts:
+            return False
+        return RunFolder(run).launch == self.launch
+
     def join(self) -> None:
         """Meet the others."""
         from torch import distributed
+        from torch.distributed.distributed_c10d import PrefixStore
+        from torch.distributed.rendezvous import rendezvous
 
         if not self.several or distributed.is_initialized():
             return
         gpu = torch.cuda.is_available()
+        store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
+        # What the dead have left there would have those started anew call on them.
+        store = PrefixStore(f"attempt {self._restarts}", store)
         distributed.init_process_group(
-            "cpu:gloo,cuda:nccl" if gpu else "gloo", timeout=PATIENCE
+            "cpu:gloo,cuda:nccl" if gpu else "gloo",
+            store=store,
+            rank=rank,
+            world_size=size,
+            timeout=PATIENCE,
         )
         atexit.register(distributed.destroy_process_group)
 
@@ -159,9 +191,15 @@ class Team:
 def find_team() -> Team:
     """Return the team that torchrun started this process in, or one of its own."""
     told = os.environ
-    if int(told.get("WORLD_SIZE", 1)) == 1:
+    if "WORLD_SIZE" not in told:
         return Team()
-    return Team(*(int(told[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
+    names = "RANK", "WORLD_SIZE", "LOCAL_RANK"
+    rank, size, local = (int(told[name]) for name in names)
+    launch = ""
+    if identity := told.get("TORCHELASTIC_RUN_ID"):  # often the same for all launches
+        launch = f"{identity} {platform.node()} {os.getppid()}"
+    restarts = int(told.get("TORCHELASTIC_RESTART_COUNT", 0))
+    return Team(rank, size, local, launch, restarts)
 
 
 class _Total(torch.autograd.Function):

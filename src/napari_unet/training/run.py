@@ -115,6 +115,14 @@ class RunFolder:
         config["data"] = {**data, "history": history}
         write_text(self._config, json.dumps(config, indent=2) + "\n")
 
+    @property
+    def launch(self) -> str | None:
+        """What started the processes that began the run together, if any did."""
+        found: str | None = None
+        if self._config.exists():
+            found = self.config().get("launch")
+        return found
+
     def config(self) -> dict[str, Any]:
         """Return what `create` was given.
 
