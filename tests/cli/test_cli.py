@@ -13,8 +13,9 @@ import pytest
 from napari_unet import cli
 from napari_unet.cli import describe, flags, main
 from napari_unet.config import PredictionConfig, TrainingConfig, options
-from napari_unet.data import open_stack, synthetic_em, write_stack
+from napari_unet.data import open_stack, synthetic_em
 from napari_unet.events import Event, PredictionFinished, StepDone, TrainingFinished
+from on_disk import save_stack
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,15 +30,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with image.tif, labels.tif and a trained run."""
     folder = tmp_path_factory.mktemp("data")
     for name, stack in zip(("image", "labels"), synthetic_em(6, 48), strict=True):
-        write_stack(
-            folder / f"{name}.tif",
-            np.asarray(stack),
-            shape=stack.shape,
-            axes="ZYX",
-            dtype="uint8",
-            pixel_size=stack.pixel_size,
-            unit=stack.unit,
-        )
+        save_stack(folder / f"{name}.tif", stack)
     assert main([*train(folder, folder / "run"), "--quiet"]) == 0
     return folder
 

@@ -11,6 +11,7 @@ from napari_unet.cli import demo_run
 from napari_unet.cli.demo_run import run_demo
 from napari_unet.data import open_stack, synthetic_em, write_stack
 from napari_unet.errors import ConfigError, MaskError, StackFormatError
+from on_disk import save_stack
 
 FILES = [
     "curves.png",
@@ -28,15 +29,7 @@ FILES = [
 def data_in(folder: Path, sections: int = 6) -> Path:
     names = ("train-volume.tif", "train-labels.tif")
     for name, stack in zip(names, synthetic_em(sections, 48), strict=True):
-        write_stack(
-            folder / name,
-            np.asarray(stack),
-            shape=stack.shape,
-            axes="ZYX",
-            dtype="uint8",
-            pixel_size=stack.pixel_size,
-            unit=stack.unit,
-        )
+        save_stack(folder / name, stack)
     return folder
 
 

@@ -7,8 +7,9 @@ import pytest
 
 from napari_unet import preview_patches, synthetic_em
 from napari_unet.cli import main
-from napari_unet.data import open_stack, write_stack
+from napari_unet.data import open_stack
 from napari_unet.errors import ConfigError
+from on_disk import save_stack
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,13 +76,7 @@ def test_one_image_at_a_time() -> None:
 
 def test_preview_is_written_from_the_shell(tmp_path: Path) -> None:
     for name, stack in zip(("a", "b"), synthetic_em(2, 48), strict=True):
-        write_stack(
-            tmp_path / f"{name}.tif",
-            np.asarray(stack),
-            shape=stack.shape,
-            axes="ZYX",
-            dtype="uint8",
-        )
+        save_stack(tmp_path / f"{name}.tif", stack)
     out = tmp_path / "out"
     files = [str(tmp_path / "a.tif"), str(tmp_path / "b.tif"), f"--out={out}"]
     small = ["--patch-size=32", "--depth=2", "--patches=3", "--multiscale", "--quiet"]

@@ -10,13 +10,14 @@ from scipy import ndimage
 from napari_unet import Model, evaluate_regression, predict, train
 from napari_unet.cli import main
 from napari_unet.config import TrainingConfig
-from napari_unet.data import Stack, open_stack, write_stack
+from napari_unet.data import Stack, open_stack
 from napari_unet.data.masks.find import IGNORE
 from napari_unet.errors import ConfigError, MaskError, TrainingError
 from napari_unet.events import PredictionFinished, TrainingStarted, Validated
 from napari_unet.training import train_events
 from napari_unet.training.dataset import Dataset
 from napari_unet.training.losses import mae, mse
+from on_disk import save_stack
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -252,15 +253,7 @@ def test_command_line_round_trip(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, stack in zip(("image", "target"), smoothed(4), strict=True):
-        write_stack(
-            tmp_path / f"{name}.tif",
-            np.asarray(stack),
-            shape=stack.shape,
-            axes="ZYX",
-            dtype="float32",
-            pixel_size={"Y": 2.0, "X": 2.0},
-            unit="nm",
-        )
+        save_stack(tmp_path / f"{name}.tif", stack)
     image, target = str(tmp_path / "image.tif"), str(tmp_path / "target.tif")
     run, out = str(tmp_path / "run"), str(tmp_path / "out")
     tiny = ["--depth", "1", "--width", "4", "--patch-size", "32", "--device", "cpu"]
