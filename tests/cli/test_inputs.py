@@ -271,3 +271,21 @@ def test_what_is_no_pixel_size_is_refused(
     with pytest.raises(SystemExit):
         main(["train", "a", "b", "--pixel-size", size])
     assert "not a pixel size such as 50,4,4,nm" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["unsure", "a.tif", "-n", "none"],
+        ["preview", "a", "b", "--out", "o", "--patches", "0"],
+        ["networks", "--channels", "0"],
+    ],
+)
+def test_a_number_of_things_is_at_least_one(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    said = f"{words[-1]!r} is not a whole number of at least 1"
+    assert said in capsys.readouterr().err

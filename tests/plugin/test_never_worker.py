@@ -147,6 +147,29 @@ def test_looking_survives_a_killed_worker(
     assert set(np.unique(section)) <= {0, 255}
 
 
+def test_looking_goes_on_after_a_full_disk(
+    viewer: Viewer, qtbot: QtBot, runs_folder: Path
+) -> None:
+    save_model(runs_folder / "model", depth=2)
+    add_tissue(viewer)
+    predict = open_widget(viewer, "Predict")
+    choose(qtbot, predict.where, WHERE_I_LOOK)
+    click(qtbot, predict.predict_button)
+    all_there = "All that is in view is computed."
+    qtbot.waitUntil(lambda: predict.status.text() == all_there, timeout=WAIT)
+    limit(viewer, resource.RLIMIT_FSIZE, 100)
+    viewer.dims.set_current_step(0, 3)
+    full = "There is no room left on the disk"
+    qtbot.waitUntil(lambda: predict.status.text().startswith(full), timeout=WAIT)
+    assert "Hide and show the layer to try again" in predict.status.text()
+    limit(viewer, resource.RLIMIT_FSIZE, -1)
+    layer = viewer.layers[-1]
+    layer.visible = False
+    layer.visible = True
+    qtbot.waitUntil(lambda: predict.status.text() == all_there, timeout=WAIT)
+    assert set(np.unique(np.asarray(layer.data[0][3]))) <= {0, 255}
+
+
 def test_what_cannot_be_written_before_a_training_is_said(
     viewer: Viewer, qtbot: QtBot, runs_folder: Path
 ) -> None:

@@ -42,6 +42,16 @@ def test_former_run_is_not_replaced_unless_told_to(tmp_path: Path) -> None:
     assert names == ["config.json", "notes.txt"]
 
 
+@pytest.mark.parametrize("name", ["file", "file/run"])
+def test_a_file_in_the_way_of_the_folder_is_said(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("in the way")
+    run = RunFolder(tmp_path / name)
+    with pytest.raises(UNetError, match=rf"{name} cannot be the folder of a run"):
+        run.create({})
+    with pytest.raises(TrainingError, match="holds no run"):
+        run.config()
+
+
 def test_model_that_lies_in_the_folder_is_not_lost(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_text("saved there by hand")
     with pytest.raises(OutputExistsError, match="another folder"):

@@ -63,3 +63,9 @@ def test_a_run_is_as_good_without_a_picture(
     assert isinstance(train(image, labels, run=tmp_path / "run", **SMALL), Model)
     assert "No thumbnail was drawn" in caplog.text
     assert (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_pixels_that_are_no_numbers_are_black() -> None:
+    pixels = np.array([[[np.nan, 0], [np.inf, 100]]])
+    assert thumbnail._grey(pixels).tolist() == [[[0, 0], [255, 255]]]
+    assert not thumbnail._grey(np.full((1, 2, 2), np.nan)).any()

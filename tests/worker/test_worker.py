@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import io
 import json
 import subprocess
@@ -26,7 +27,7 @@ from napari_unet.events import (
 )
 from napari_unet.worker.pipes import Inbox, Outbox
 from napari_unet.worker.prediction import predict
-from napari_unet.worker.serve import serve
+from napari_unet.worker.serve import JOBS, serve
 from napari_unet.worker.training import train
 
 if TYPE_CHECKING:
@@ -310,6 +311,19 @@ def test_nonsense_is_answered() -> None:
     serve(Inbox(["nonsense"]), Outbox(stream))
     events = [Event.from_json(line) for line in stream.getvalue().splitlines()]
     assert [type(event) for event in events] == [Ready, Failed, Ready]
+
+
+def test_a_full_disk_is_said_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> Iterator[Event]:
+        raise OSError(errno.ENOSPC, "No space left on device", "/tmp/tile.npy")
+
+    monkeypatch.setitem(JOBS, "look", full)
+    stream = io.StringIO()
+    serve(Inbox(['{"do": "look"}']), Outbox(stream))
+    failed = Event.from_json(stream.getvalue().splitlines()[1])
+    assert isinstance(failed, Failed)
+    assert failed.message.startswith("There is no room left on the disk")
+    assert "/tmp/tile.npy" in failed.message and "Make room" in failed.message
 
 
 def test_writing_to_a_viewer_that_is_gone_is_no_error() -> None:

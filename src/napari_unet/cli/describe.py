@@ -80,7 +80,7 @@ def add_networks(commands: Any) -> None:
     for name, default in (("channels", 1), ("classes", 2)):
         parser.add_argument(
             f"--{name}",
-            type=int,
+            type=flags.count,
             default=default,
             help=f"count parameters for so many {name} (default: {default})",
         )

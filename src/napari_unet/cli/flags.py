@@ -109,6 +109,15 @@ def section_range(text: str) -> slice:
         ) from None
 
 
+def count(text: str) -> int:
+    """Read a whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a whole number of at least 1"
+        )
+    return int(text)
+
+
 def pixel_size(text: str) -> tuple[dict[str, float], str | None]:
     """Read ``50,4,4,nm``: the sizes along the last axes out of ZYX, and their unit."""
     if text == "none":

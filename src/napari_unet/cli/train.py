@@ -155,7 +155,9 @@ def add_preview(commands: Any) -> None:
     parser.add_argument(
         "--out", type=Path, required=True, help="folder for image.tif and labels.tif"
     )
-    parser.add_argument("--patches", type=int, default=8, help="how many (default: 8)")
+    parser.add_argument(
+        "--patches", type=flags.count, default=8, help="how many (default: 8)"
+    )
     flags.add_overwrite(parser, "replace a preview that is in that folder")
     flags.add_image_flags(parser)
     flags.add_output_flags(parser)

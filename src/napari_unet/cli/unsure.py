@@ -28,10 +28,12 @@ def add_unsure(commands: Any) -> None:
         help="probabilities or uncertainty, as predict writes them",
     )
     parser.add_argument("--out", type=Path, help="write the places to this CSV file")
-    parser.add_argument("-n", type=int, default=10, help="how many (default: 10)")
+    parser.add_argument(
+        "-n", type=flags.count, default=10, help="how many (default: 10)"
+    )
     parser.add_argument(
         "--size",
-        type=int,
+        type=flags.count,
         default=48,
         help="rows and columns of a place, in pixels (default: 48)",
     )

@@ -8,7 +8,7 @@ import platform
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.errors import OutputExistsError, TrainingError
+from napari_unet.errors import OutputExistsError, TrainingError, UNetError
 from napari_unet.files import replacing, write_text
 from napari_unet.model import MODEL_FILE, THUMBNAIL_FILE
 
@@ -81,12 +81,20 @@ class RunFolder:
         ------
         OutputExistsError
             If the folder holds a run already and `overwrite` is false.
+        UNetError
+            If it cannot be made or written to.
         """
         if not overwrite:
             self.check_free()
-        for name in (*_FILES, THUMBNAIL_FILE):
-            (self.path / name).unlink(missing_ok=True)
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            for name in (*_FILES, THUMBNAIL_FILE):
+                (self.path / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise UNetError(
+                f"{self.path} cannot be the folder of a run ({error.strerror}). Choose "
+                "another one, which you may write to."
+            ) from error
         write_text(self._config, json.dumps(config, indent=2) + "\n")
 
     def check_free(self) -> None:
@@ -133,7 +141,7 @@ class RunFolder:
         """
         try:
             config: dict[str, Any] = json.loads(self._config.read_text("utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise TrainingError(
                 f"{self.path} holds no run: it has no config.json."
             ) from None

@@ -123,7 +123,8 @@ def _middle(start: int, stop: int) -> slice:
 
 def _grey(values: NDArray[Any]) -> NDArray[np.uint8]:
     """Stretch values to 0 to 255, but for the outermost hundredths."""
-    low, high = np.nanpercentile(values.astype(float), (1, 99))
+    known = values[np.isfinite(values)].astype(float)
+    low, high = np.percentile(known, (1, 99)) if known.size else (0, 1)
     share = (values - low) / max(high - low, 1e-9)
     grey: NDArray[np.uint8] = (255 * np.nan_to_num(share).clip(0, 1)).astype(np.uint8)
     return grey

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -41,6 +42,7 @@ JOBS: dict[str, Job] = {
 }
 """Each kind of job by what a request calls it. Their modules import torch late."""
 
+_FULL = errno.ENOSPC, errno.EDQUOT, errno.EFBIG
 _NICENESS = 10  # keeps the viewer fluid: 99 % of its frames within 32 instead of 47 ms
 
 
@@ -89,4 +91,6 @@ def _unexpected(error: Exception) -> Failed:
             "There was not enough memory. Close other programs, or choose a smaller "
             f"batch, patch or tile under Advanced. ({message})"
         )
+    elif isinstance(error, OSError) and error.errno in _FULL:
+        message = f"There is no room left on the disk ({error}). Make room, and go on."
     return Failed(message, type(error).__name__, traceback.format_exc())
