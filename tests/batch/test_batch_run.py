@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import os
 import signal
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -313,3 +314,13 @@ def test_two_runs_at_once_are_told_apart(
     with pytest.raises(UNetError, match="another process"):
         next(run_batch(order))
     assert isinstance(list(first)[-1], BatchFinished)
+
+
+def test_tables_that_cannot_be_written_are_said_before_anything_is_predicted(
+    model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    order = Order(model, [images], tmp_path / "out", objects=True, table="parquet")
+    with pytest.raises(UNetError, match="pip install pandas pyarrow"):
+        next(run_batch(order))
+    assert not (tmp_path / "out").exists()

@@ -18,7 +18,13 @@ from qtpy.QtCore import QObject
 from napari_unet import files
 from napari_unet.plugin.correct import autosave
 from napari_unet.plugin.correct.layer import Corrections, look_of
-from napari_unet.plugin.correct.store import find_saved, layout_of, open_saved
+from napari_unet.plugin.correct.store import (
+    find_saved,
+    layout_of,
+    make_store,
+    new_path,
+    open_saved,
+)
 
 if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
@@ -125,3 +131,13 @@ def test_a_viewer_that_is_killed_leaves_what_was_saved_last(
         strokes = int(section[5].sum())
         assert strokes >= known
         assert section[5, :strokes].all() and not section[5, strokes:].any()
+
+
+def test_the_last_corrections_of_a_minute_are_the_newest(runs_folder: Path) -> None:
+    layer, layout = corrected()
+    about = Corrections.from_layer(layer)
+    paths = []
+    for _ in range(11):
+        paths.append(new_path(runs_folder / "annotations", about))
+        make_store(paths[-1], layout, about)
+    assert find_saved("cells", SHAPE) == paths[-1]

@@ -14,6 +14,7 @@ from napari_unet.errors import ConfigError, OutputExistsError
 from napari_unet.files import list_parts
 from napari_unet.model import find_model, read_info
 from napari_unet.prediction.results import find_store, find_tiffs
+from napari_unet.prediction.table import import_pandas
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -76,7 +77,11 @@ class Order:
         ------
         ConfigError
             If the model cannot give what is wanted.
+        UNetError
+            If the tables cannot be written with what is installed.
         """
+        if self.objects and self.table == "parquet":
+            import_pandas()
         regresses = read_info(find_model(self.model))["classes"] is None
         if regresses and (self.probabilities or self.objects):
             raise ConfigError(

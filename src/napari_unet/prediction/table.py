@@ -115,15 +115,26 @@ def _words(column: NDArray[Any]) -> Iterable[Any]:
 
 
 def _write_parquet(path: Path, table: Table) -> None:
+    pandas = import_pandas()
+    pandas.DataFrame(dict(table.columns)).to_parquet(path, index=False)
+
+
+def import_pandas() -> Any:
+    """Return pandas, if it can write Parquet.
+
+    Raises
+    ------
+    UNetError
+        If it or pyarrow is not installed.
+    """
     try:
-        pandas = import_module("pandas")
         import_module("pyarrow")  # what pandas writes Parquet with
+        return import_module("pandas")
     except ImportError as error:
         raise UNetError(
             f"Parquet needs pandas and pyarrow ({error}): pip install pandas pyarrow, "
             "or write a .csv file."
         ) from error
-    pandas.DataFrame(dict(table.columns)).to_parquet(path, index=False)
 
 
 _WRITERS = {".csv": _write_csv, ".parquet": _write_parquet}

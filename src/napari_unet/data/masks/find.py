@@ -128,7 +128,7 @@ def check_pair(image: Stack, labels: Stack) -> None:
     )
     if swapped or not sizes_fit:
         raise MaskError(
-            f"The image {image.label} has the axes {image.axes} and the shape "
+            f"{image.label} has the axes {image.axes} and the shape "
             f"{image.shape}, but its mask {labels.label} has {labels.axes} and "
             f"{labels.shape}. A mask has the image's shape without channels; choose "
             "the mask that belongs to this image, or say what the axes are."

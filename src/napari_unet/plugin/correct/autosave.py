@@ -6,6 +6,7 @@ import logging
 import shutil
 import weakref
 import zlib
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +124,10 @@ class Autosave(QObject):
         """Write the sections that have changed."""
         nothing = np.full(pixels.shape[-2:], self._about.unlabelled, pixels.dtype)
         empty = _checksum(nothing)
+        kind = pixels.shape, str(pixels.dtype)
+        if kind != (self._layout.shape, self._layout.dtype):  # turned, or replaced
+            self._layout = replace(self._layout, shape=kind[0], dtype=kind[1])
+            self.path = None  # what was saved before stays as it is
         if self.path is not None and not self.path.exists():
             self.path = None
         if self.path is None:

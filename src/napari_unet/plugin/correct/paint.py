@@ -223,20 +223,27 @@ class PaintBox(QGroupBox):
             return
         start = start_of_result(subject.prediction)
         inner = [(a - s, b - s) for (a, b), s in zip(bounds, start, strict=True)]
-        put = partial(self._put, layer.unique_id, layer.mode)
+        put = partial(self._put, layer.unique_id, layer.data, layer.mode)
         if math.prod(b - a for a, b in bounds) > _LARGE:
             layer.editable = False  # a stroke meanwhile would be lost
         about = Corrections.from_layer(layer)
         pixels = finest(subject.prediction)
         self._work(take_over, layer.data, pixels, inner, bounds, about, then=put)
 
-    def _put(self, which: Any, mode: str, change: Change) -> None:
+    def _put(self, which: Any, pixels: Any, mode: str, change: Change) -> None:
         layer = self._find(which)
         if layer is None:
             self.status.setText("The corrections were removed: nothing was accepted.")
             return
         if not layer.editable:
             layer.editable, layer.mode = True, mode
+        if layer.data is not pixels:  # nothing could be undone in those
+            layer.refresh(extent=False)
+            self.status.setText(
+                "The corrections were turned or replaced meanwhile: accept again what "
+                "is missing."
+            )
+            return
         show_change(layer, change)
         self._viewer.layers.selection.active = layer
         if self.what.currentText() == PLACE:
@@ -255,19 +262,18 @@ class PaintBox(QGroupBox):
     def _work(self, function: Any, *given: Any, then: Callable[[Any], None]) -> None:
         """Call a function in a thread, and go on with what it returns."""
         self._busy = True
+        self._then = then
         self.refresh()
         create_worker(
             function,
             *given,
-            _connect={
-                "returned": partial(self._on_done, then),
-                "errored": self._on_failed,
-            },
+            # Methods, and no partials, which would outlive the widget.
+            _connect={"returned": self._on_done, "errored": self._on_failed},
         )
 
-    def _on_done(self, then: Callable[[Any], None], result: Any) -> None:
+    def _on_done(self, result: Any) -> None:
         self._busy = False
-        then(result)
+        self._then(result)
         self.refresh()
 
     def _on_failed(self, error: Exception) -> None:

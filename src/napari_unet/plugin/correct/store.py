@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.data.read.folder import natural_key
 from napari_unet.data.read.ome_zarr import open_levels
 from napari_unet.data.write.layout import Layout
 from napari_unet.data.write.ngff import (
@@ -142,7 +143,8 @@ def describe_store(path: Path) -> Corrections:
 
 def find_saved(name: str, shape: tuple[int, ...]) -> Path | None:
     """Return the last corrections of an image of that name and shape, or None."""
-    for path in sorted(annotations_folder().glob("*.zarr"), reverse=True):
+    paths = annotations_folder().glob("*.zarr")
+    for path in sorted(paths, key=lambda each: natural_key(each.stem), reverse=True):
         try:
             about = describe_store(path)
             level = json.loads((path / LEVEL / "zarr.json").read_text("utf-8"))

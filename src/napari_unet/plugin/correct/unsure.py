@@ -23,6 +23,7 @@ from napari_unet.plugin.correct.job import (
     search_recipe,
     uncertainty_of,
 )
+from napari_unet.plugin.correct.layer import labels_shape
 from napari_unet.plugin.correct.places import PlacesTable, go_to
 from napari_unet.plugin.layers import stack_from_layer
 from napari_unet.plugin.parts.choices import RESULT_KEY
@@ -334,6 +335,14 @@ class UnsureBox(QGroupBox):
         )
         if image is None:
             self.status.setText("The image of these places is no longer in the viewer.")
+            return
+        lengths = labels_shape(image)
+        inside = (0 <= a < n for a, n in zip(place.position, lengths, strict=False))
+        if len(lengths) != len(place.position) or not all(inside):
+            self.status.setText(
+                f"{image.name!r} is not the one that was searched: it has another "
+                "shape now. Find unsure places again."
+            )
             return
         stack = stack_from_layer(image)
         known = dict(zip(stack.section_axes, place.position, strict=True))

@@ -245,15 +245,20 @@ class EvaluateWidget(DockedWidget):
             return
         path = Path(chosen)
         path = path if path.suffix else path.with_suffix(".html")
+        self._saved = f"Saved {path}."
         create_worker(
             write_text,
             path,
             self._page,
+            # A method, and no function, which would outlive the widget.
             _connect={
-                "returned": lambda _: self.status.setText(f"Saved {path}."),
+                "returned": self._on_saved,
                 "errored": lambda error: show_error(str(error)),
             },
         )
+
+    def _on_saved(self, _: None) -> None:
+        self.status.setText(self._saved)
 
     def _on_section(self, index: int) -> None:
         if self._ordered is not None:

@@ -93,18 +93,23 @@ class ReplayButton(QPushButton):
             show_error(str(error))
             return
         self.setEnabled(False)
+        self._command = command
         create_worker(
             work,
+            # Methods, and no partials, which would outlive the widget.
             _connect={
-                "returned": partial(self._on_found, command),
+                "returned": self._on_found,
                 "errored": self._on_error,
-                "finished": partial(self.setEnabled, True),
+                "finished": self._on_finished,
             },
         )
 
-    def _on_found(self, command: bool, found: Done) -> None:
+    def _on_finished(self) -> None:
+        self.setEnabled(True)
+
+    def _on_found(self, found: Done) -> None:
         done, remarks = found
-        text = quoted(done.command()) if command else done.script()
+        text = quoted(done.command()) if self._command else done.script()
         QGuiApplication.clipboard().setText(text)
         self.said.emit(" ".join(["Copied.", *remarks]))
 

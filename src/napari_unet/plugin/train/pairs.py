@@ -187,7 +187,8 @@ class PairList(QWidget):
         self._facts[pair] = (size, "…")
         self._list()
         self.changed.emit()
-        create_worker(_share, labels, _connect={"returned": self._keep_share(pair)})
+        # A method, and no partial, which would outlive the widget.
+        create_worker(_share, pair, labels, _connect={"returned": self._keep_share})
 
     def remove(self, pair: LayerPair | FilePair) -> None:
         """List it no more."""
@@ -216,12 +217,10 @@ class PairList(QWidget):
             except UNetError as error:
                 show_error(str(error))
 
-    def _keep_share(self, pair: LayerPair | FilePair) -> Callable[[str], None]:
-        def keep(share: str) -> None:
-            self._facts[pair] = (self._facts[pair][0], share)
-            self._list()
-
-        return keep
+    def _keep_share(self, found: tuple[LayerPair | FilePair, str]) -> None:
+        pair, share = found
+        self._facts[pair] = (self._facts[pair][0], share)
+        self._list()
 
     def _list(self) -> None:
         for index in reversed(range(1, self._grid.count())):
@@ -240,10 +239,12 @@ class PairList(QWidget):
                 self._grid.addWidget(cell, row, column)
 
 
-def _share(labels: Stack) -> str:
+def _share(
+    pair: LayerPair | FilePair, labels: Stack
+) -> tuple[LayerPair | FilePair, str]:
     """Return how much of a mask is drawn on; what cannot be counted, nobody knows."""
     try:
         counts = count_values(as_mask(labels))
     except UNetError:
-        return "?"
-    return f"{1 - counts[0] / max(1, counts.total()):.1%}"
+        return pair, "?"
+    return pair, f"{1 - counts[0] / max(1, counts.total()):.1%}"
