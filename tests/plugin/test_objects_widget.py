@@ -116,6 +116,23 @@ def test_from_a_mask_to_a_saved_table(
     assert float(rows[2]["area_um2"]) == 317 / 4
 
 
+def test_a_live_preview_comes_back_after_a_look_in_3d(
+    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    viewer.add_labels(np.stack([discs()] * 3), name="mask")
+    widget = open_widget(viewer, "Objects")
+    tick(qtbot, widget.live)
+    for section in (1, 2, 0):
+        wait_for_preview(qtbot, widget, "3 objects in this section.")
+        assert len(previews(viewer)) == 1
+        viewer.dims.ndisplay = 3
+        qtbot.waitUntil(lambda: not previews(viewer), timeout=WAIT)
+        assert "as they are seen from above, in 2-D" in widget.status.text()
+        viewer.dims.ndisplay = 2
+        viewer.dims.set_current_step(0, section)
+
+
 def click_on(qtbot: QtBot, viewer: Any, row: float, column: float) -> None:
     """Click in the canvas at a place of the world."""
     canvas = viewer.window._qt_viewer.canvas
