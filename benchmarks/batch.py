@@ -1,7 +1,9 @@
 """Speed of batches beside the bare engine, and of clusters: part of ``make bench``.
 
-Both ways predict the same 200 images, of 64² to 1024² pixels, some of them stacks and
-some broken, and are timed in turn; the engine has them in memory and writes nothing.
+Both ways predict the same 200 images, of 64² to 1024² pixels (``--largest``), some of
+them stacks and some broken, and are timed in turn; the engine has them in memory and
+writes nothing. What a batch does besides is timed on one large image, and on the names
+of 100,000.
 
 ``python benchmarks/batch.py --quick`` takes seconds and shows no more than that it
 runs.
@@ -10,10 +12,12 @@ runs.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import tempfile
 import time
+import tracemalloc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +26,11 @@ import torch
 from timing import median, python, ratio, untrained_model
 
 from napari_unet.batch.cluster import predict_on_cluster
-from napari_unet.batch.inputs import list_items
-from napari_unet.batch.item import Task
+from napari_unet.batch.inputs import Item, list_items
+from napari_unet.batch.item import Filling, Task, open_item
+from napari_unet.batch.manifest import NAME, Fingerprint, Manifest, Record
 from napari_unet.batch.pipeline import predict_items
-from napari_unet.batch.share import Recipe, Share, compute_share
+from napari_unet.batch.share import Recipe, Share, compute_share, pack, unpack
 from napari_unet.config import OutputConfig, PredictionConfig
 from napari_unet.data import Stack, open_stack, write_stack
 from napari_unet.data.normalisation import measure_normalisation
@@ -37,8 +42,6 @@ from napari_unet.prediction.predictor import Predictor
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from napari_unet.batch.inputs import Item
-
 PRECISION = dtype_name(choose_dtype(PredictionConfig(), torch.device("cpu")))
 CONFIG = PredictionConfig("cpu", PRECISION, memory="2GB")
 SHARES = 200
@@ -49,14 +52,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few and tiny images")
     parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--largest", type=int, default=1024, metavar="EDGE")
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
-    largest, images = (128, 6) if given.quick else (1024, given.images)
+    largest, images = (128, 6) if given.quick else (given.largest, given.images)
     rounds = 1 if given.quick else given.rounds
+    edge, names = (128, 100) if given.quick else (4096, 100_000)
     with tempfile.TemporaryDirectory() as folder:
         case = Case.make(Path(folder), images, largest)
-        for line in (*throughput(case, rounds), *cluster(case, rounds), start_up(case)):
-            print(line, flush=True)
+        for lines in (
+            throughput(case, rounds),
+            pieces(case, edge),
+            cluster(case, rounds),
+            start_up(case),
+            listing(case.folder / "many", names),
+        ):
+            for line in lines:
+                print(line, flush=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,6 +139,73 @@ def throughput(case: Case, rounds: int) -> Iterator[str]:
     )
 
 
+def pieces(case: Case, edge: int) -> Iterator[str]:
+    """Time one after the other what a cluster does with an image of 16 bit."""
+    image = np.random.default_rng(0).integers(0, 2**16, (edge, edge), np.uint16)
+    path = case.folder / "large.tif"
+    write_stack(path, [image], shape=image.shape, axes="YX", dtype="uint16")
+    task = case.task()
+    open_item(task, case.items[0])  # the first time prepares
+    begun = [time.perf_counter()]
+    opened = open_item(task, Item(path.name, path))
+    begun.append(time.perf_counter())
+    filling = Filling.begin(task, opened)
+    blocks = list(filling.results.work.blocks())  # the first time prepares
+    begun.append(time.perf_counter())
+    blocks = list(filling.results.work.blocks())
+    begun.append(time.perf_counter())
+    packed = [pack(each) for each in blocks if not isinstance(each, int)]
+    begun.append(time.perf_counter())
+    for each in packed:
+        filling.sink.put(unpack(each))
+    filling.finish()
+    begun.append(time.perf_counter())
+    opening, _, computing, _, writing = np.diff(begun) / image.size
+    size = sum(len(part) for each in packed for *_, part in each.arrays.values())
+    yield f"the network takes {computing * 1e6:.2f} µs a pixel"
+    yield f"to normalise and hash takes {opening * 1e9:.1f} ns a pixel"
+    yield f"to unpack and write labels takes {writing * 1e9:.1f} ns a pixel"
+    yield f"labels of noise weigh {size / image.size:.2f} bytes a pixel on their way"
+
+
+def listing(folder: Path, count: int) -> Iterator[str]:
+    """Time and weigh the names of many images, and what is known of them."""
+    for number in range(count):
+        path = folder / "in" / f"day {number // 1000}" / f"{number}.tif"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    out = folder / "out"
+    items = list_items([folder / "in"], out)
+    out.mkdir()
+    image = Fingerprint(1, 1, "0" * 32)
+    facts = {"pixels": 1, "seconds": 1.0}
+    with (out / NAME).open("w") as file:
+        for item in items:
+            files = {"labels": f"{item.name}.labels.tif"}
+            record = Record(item.name, "done", "0" * 16, image, files, facts)
+            file.write(json.dumps(dataclasses.asdict(record)) + "\n")
+    ways: dict[str, Callable[[], Any]] = {
+        "list": lambda: list_items([folder / "in"], out),
+        "read the manifest of": lambda: known(out),
+    }
+    for name, way in ways.items():
+        began = time.perf_counter()
+        way()
+        took = time.perf_counter() - began
+        tracemalloc.start()
+        kept = way()
+        megabytes = tracemalloc.get_traced_memory()[0] / 1e6
+        tracemalloc.stop()
+        del kept
+        yield f"to {name} {count} images: {took:.2f} s, {megabytes:.0f} MB"
+
+
+def known(out: Path) -> Manifest:
+    """Read a manifest."""
+    with contextlib.closing(Manifest(out)) as manifest:
+        return manifest
+
+
 def in_memory(items: list[Item]) -> Iterator[Stack]:
     """Read all images that can be read."""
     for item in items:
@@ -189,7 +268,7 @@ def empty_shares(case: Case, client: Any) -> float:
     return ask(SHARES) / SHARES
 
 
-def start_up(case: Case) -> str:
+def start_up(case: Case) -> Iterator[str]:
     """Time a command line from its start to the first event, and for one image."""
     out, one = case.folder / "first", case.items[0].image
     words = ["-m", "napari_unet", "batch", case.model, one, "--out", out, "--json"]
@@ -200,7 +279,7 @@ def start_up(case: Case) -> str:
     began = time.perf_counter()
     python(*words)
     again = time.perf_counter() - began
-    return f"one image takes {whole:.1f} s from the start; {again:.1f} s if it is done"
+    yield f"one image takes {whole:.1f} s from the start; {again:.1f} s if it is done"
 
 
 def timed(ways: list[Callable[[], None]], rounds: int) -> list[list[float]]:

@@ -82,3 +82,6 @@ def test_a_batch_is_timed_beside_the_engine(benchmark: Any, tmp_path: Path) -> N
     case = batch.Case.make(tmp_path, 2, 64)
     (line,) = batch.throughput(case, 1)
     assert float(line.split(": ")[1].split()[0]) > 0
+    lines = [*batch.pieces(case, 64), *batch.listing(tmp_path / "many", 3)]
+    assert len(lines) == 6
+    assert "read the manifest of 3 images" in lines[-1]
