@@ -110,7 +110,7 @@ def test_values_that_only_the_prediction_holds_are_remarked():
     assert [each.name for each in result.overlap.classes] == ["0", "1", "255"]
     assert "holds 1, which the scored truth never does" in result.remarks[0]
     assert "truth holds 255, which the prediction never does" in result.remarks[1]
-    assert "translate one" in result.text()
+    assert "give prediction_values" in result.text()
 
 
 def test_single_section_and_axes_of_length_one():

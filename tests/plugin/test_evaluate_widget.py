@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from by_hand import (
+    DONE_COMMAND,
     WAIT,
     add_tissue,
     choose,
     click,
+    copied,
     idle,
     notes,
     open_widget,
@@ -30,6 +32,7 @@ from qtpy.QtWidgets import QFileDialog
 import napari_unet as nu
 from napari_unet.cli import main
 from napari_unet.data import Classes
+from napari_unet.plugin.layers import layer_from_stack
 from napari_unet.plugin.parts.choices import MODEL_KEY
 from napari_unet.plugin.session import session_of
 
@@ -187,7 +190,10 @@ def test_what_does_not_fit_ends_in_a_sentence(
 
 
 def test_probabilities_of_both_classes_and_of_a_trained_section(
-    make_napari_viewer: MakeViewer, qtbot: QtBot, runs_folder: Path
+    make_napari_viewer: MakeViewer,
+    qtbot: QtBot,
+    runs_folder: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     viewer = make_napari_viewer()
     add_tissue(viewer)
@@ -208,9 +214,115 @@ def test_probabilities_of_both_classes_and_of_a_trained_section(
     expected = nu.evaluate(nu.Stack(shares, "CZYX"), truth)
     assert cells(classes)[1][3] == f"{expected.overlap.classes[1].iou:.4f}"
     assert cells(membranes)[0][1] == f"{expected.membranes.rand:.4f}"
+    again = copied_scores(qtbot, widget, capsys)
+    assert again["membranes"]["rand"] == expected.membranes.rand
     viewer.layers.remove("tissue P(cell)")
     run_to_the_end(qtbot, widget, widget.evaluate_button)
     assert cells(widget.scores.tables[1])[0][1] == f"{expected.membranes.rand:.4f}"
+
+
+def tick_same_values(qtbot: QtBot, widget: Any) -> None:
+    widget.same_values.setFocus()
+    qtbot.keyClick(widget.same_values, Qt.Key.Key_Space)
+    qtbot.waitUntil(idle(widget), timeout=WAIT)
+
+
+def copied_scores(qtbot: QtBot, widget: Any, capsys: Any) -> dict[str, Any]:
+    """Run the line of what was done, and return its scores."""
+    words = shlex.split(copied(qtbot, widget, DONE_COMMAND))
+    capsys.readouterr()
+    assert main([*words[1:], "--json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_probabilities_of_a_file_are_scored_at_the_best_threshold(
+    make_napari_viewer: MakeViewer,
+    qtbot: QtBot,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    viewer = make_napari_viewer()
+    add_tissue(viewer)
+    truth = viewer.layers["truth"].data
+    noise = np.random.default_rng(0).random(truth.shape, np.float32)
+    cell = np.where(truth > 0, 0.35, 0).astype("f4") + 0.3 * noise
+    shares = np.stack([1 - cell, cell], axis=1)
+    path = nu.write_stack(
+        tmp_path / "em.prob.tif",
+        shares.reshape(-1, *shares.shape[-2:]),
+        shape=shares.shape,
+        axes="ZCYX",
+        dtype="float32",
+        channel_names=("0", "255"),
+    )
+    expected = nu.evaluate(path, viewer.layers["truth"].data)
+    assert expected.membranes.rand_threshold < 0.4
+    pixels, meta, _ = layer_from_stack(nu.open_stack(path), "image")  # as Batch does
+    both = viewer.add_image(pixels, **meta)
+    for each in both:
+        each.scale, each.units = viewer.layers["truth"].scale, ("nm",) * 3
+        each.translate = viewer.layers["truth"].translate
+    widget = open_widget(viewer, "Evaluate")
+    choose(qtbot, widget.prediction, "em.prob 0")
+    assert "'em.prob 0', 'em.prob 255' are scored" in widget.scored.text()
+    assert "best threshold" in widget.scored.text()
+    run_to_the_end(qtbot, widget, widget.evaluate_button)
+    table = cells(widget.scores.tables[1])
+    assert table[0][1] == f"{expected.membranes.rand:.4f}"
+    assert table[0][2] == f"{expected.membranes.rand_threshold:g}"
+    again = copied_scores(qtbot, widget, capsys)
+    assert again["membranes"] == json.loads(json.dumps(expected.membranes.to_dict()))
+
+    for each in both:
+        viewer.layers.remove(each)
+    viewer.add_image(shares, name="mine")  # as napari itself reads that file
+    choose(qtbot, widget.prediction, "mine")
+    assert "2 classes (dimension 2)" in widget.scored.text()
+    run_to_the_end(qtbot, widget, widget.evaluate_button)
+    assert cells(widget.scores.tables[1]) == table
+    again = copied_scores(qtbot, widget, capsys)
+    assert again["membranes"]["rand"] == expected.membranes.rand
+
+    viewer.add_labels((cell > 0.5).astype(np.uint8) * 255, name="hard")
+    choose(qtbot, widget.prediction, "hard")
+    assert "at no threshold" in widget.scored.text()
+    choose(qtbot, widget.truth, "truth")
+    run_to_the_end(qtbot, widget, widget.evaluate_button)
+    assert cells(widget.scores.tables[1])[0][2] == "labels"
+
+
+def test_other_values_are_taken_for_those_of_the_truth_only_where_it_is_said(
+    make_napari_viewer: MakeViewer,
+    qtbot: QtBot,
+    runs_folder: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    viewer = make_napari_viewer()
+    add_tissue(viewer)
+    found = add_prediction(viewer)
+    right = nu.evaluate(found.data, viewer.layers["truth"].data).overlap.mean_iou
+    found.data = np.where(found.data > 0, 2, 1).astype(np.uint8)
+    widget = open_widget(viewer, "Evaluate")
+    assert not widget.same_values.isVisibleTo(widget)
+    run_to_the_end(qtbot, widget, widget.evaluate_button)
+    assert widget.same_values.text() == "In the prediction 1 means 0, 2 means 255"
+    assert widget.same_values.isVisibleTo(widget)
+    assert not widget.same_values.isChecked()
+    wrong = widget.scores.headline.text()
+    tick_same_values(qtbot, widget)
+    assert f"<b>{right:.4f}</b>" in widget.scores.headline.text()
+    assert "1 for 0, 2 for 255" in widget.scores.warning.text()
+    assert "1 for 0, 2 for 255" in widget._page
+    again = copied_scores(qtbot, widget, capsys)
+    assert again["overlap"]["mean_iou"] == right
+    tick_same_values(qtbot, widget)  # taken back
+    assert widget.scores.headline.text() == wrong
+    tick_same_values(qtbot, widget)
+    viewer.add_labels(found.data * 0 + 255, name="other", metadata={MODEL_KEY: ""})
+    choose(qtbot, widget.prediction, "other")
+    assert not widget.same_values.isVisibleTo(widget)
+    assert widget.advanced.values()["prediction_values"] is None
 
 
 def test_a_model_that_knows_the_truth_is_told_of(

@@ -17,9 +17,11 @@ from napari_unet.config.training import TrainingConfig
 from napari_unet.config.values import (
     number_of_bytes,
     read_names,
+    read_values,
     seconds,
     whole_numbers,
     write_names,
+    write_values,
 )
 
 __all__ = [
@@ -39,7 +41,9 @@ __all__ = [
     "option",
     "options",
     "read_names",
+    "read_values",
     "seconds",
     "whole_numbers",
     "write_names",
+    "write_values",
 ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from napari_unet.config.options import Config, option, same
 from napari_unet.config.prediction import ObjectConfig
+from napari_unet.config.values import read_values
 
 
 @dataclass(frozen=True)
@@ -29,4 +30,14 @@ class EvaluationConfig(Config):
     ignore: tuple[int, ...] = option(
         (), "Mask values of the truth that are not scored, such as 254,255."
     )
+    prediction_values: str | None = option(
+        None,
+        "Values of predicted classes, each with the one that the truth has for it, "
+        "such as 1=0,2=255.",
+    )
     object_dims: int = same(ObjectConfig, "object_dims")
+
+    def __post_init__(self) -> None:
+        """Check what the options say by themselves."""
+        super().__post_init__()
+        read_values(self.prediction_values)

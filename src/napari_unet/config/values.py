@@ -113,3 +113,29 @@ def read_names(names: str | None) -> dict[int, str]:
 def write_names(names: Mapping[int, str]) -> str | None:
     """Write what `read_names` reads; None where there are no names."""
     return ",".join(f"{value}={name}" for value, name in names.items()) or None
+
+
+def read_values(values: str | None) -> dict[int, int]:
+    """Read which value stands for which, such as ``"1=0,2=255"``.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, or a value comes twice on either side.
+    """
+    pairs = [part.split("=") for part in (values or "").split(",") if part.strip()]
+    try:
+        found = {int(own): int(meant) for own, meant in pairs}
+    except ValueError:
+        found = {}
+    if len(found) < len(pairs) or len(set(found.values())) < len(pairs):
+        raise ConfigError(
+            f"prediction_values is {values!r}, but it must be values of the "
+            "prediction, each with the one it stands for, such as 1=0,2=255."
+        )
+    return found
+
+
+def write_values(values: Mapping[int, int]) -> str:
+    """Write what `read_values` reads."""
+    return ",".join(f"{own}={meant}" for own, meant in values.items())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_unet.config import read_values, write_values
 from napari_unet.data.masks.classes import IGNORE
 from napari_unet.errors import MaskError
 from napari_unet.evaluation.auc import area_under_curve, count_shares
@@ -27,6 +28,7 @@ from napari_unet.evaluation.overlap import count_confusion, overlap_scores
 from napari_unet.evaluation.pairing import pair_up_all
 from napari_unet.evaluation.report import Evaluation
 from napari_unet.evaluation.section_scores import SectionScores
+from napari_unet.evaluation.translation import translated
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -49,6 +51,9 @@ class ClassComparison(Comparison[Evaluation]):
         truths: Sequence[Stack],
         config: EvaluationConfig,
     ) -> None:
+        self._meant = read_values(config.prediction_values)
+        if self._meant:
+            predictions = [translated(each, self._meant) for each in predictions]
         super().__init__(predictions, truths, config)
         self._pairs = pair_up_all(predictions, truths, config.ignore)
         self._places = [(self._pairs[pair], index) for pair, index in self.places()]
@@ -88,13 +93,18 @@ class ClassComparison(Comparison[Evaluation]):
             errors += self._count_errors(number)
             yield number + 1
         found = bool(cells) or bool(self.config.membranes)
+        suggested = self._suggest_values(confusion)
         return Evaluation(
             **self.facts(),
             overlap=overlap_scores(confusion, self.classes.names),
             membranes=mean_scores(cells, self._thresholds) if found else None,
             cell_value=self.classes.values[self._cell] if found else None,
             auc=self._areas(areas) if self._has_probabilities else None,
-            remarks=_remarks(confusion, self.classes.names),
+            remarks=(
+                *_on_translation(self._meant),
+                *_remarks(confusion, self.classes.names, suggested),
+            ),
+            suggested_values=suggested,
             sections=SectionScores("mean IoU", tuple(own)),
             errors=errors,
         )
@@ -170,6 +180,24 @@ class ClassComparison(Comparison[Evaluation]):
             objects=len(every), split=len(split), merged=len(merged)
         )
 
+    def _suggest_values(self, confusion: NDArray[np.int64]) -> str | None:
+        """Pair up values in ascending order, if the two have as many and none common.
+
+        Nobody but the user knows whether that is meant.
+        """
+        values = self.classes.values
+        found, true = (
+            [
+                each
+                for each, n in zip(values, confusion.sum(axis=axis), strict=True)
+                if n
+            ]
+            for axis in (0, 1)
+        )
+        if self._has_probabilities or {*found} & {*true} or len(found) != len(true):
+            return None
+        return write_values(dict(zip(found, true, strict=True)))
+
     def _areas(self, counts: list[NDArray[np.int64]]) -> dict[str, float | None]:
         """Return the area under the ROC curve of each class against the others."""
         areas = map(area_under_curve, counts)
@@ -204,7 +232,16 @@ def _add_shares(
     ]
 
 
-def _remarks(confusion: NDArray[np.int64], names: tuple[str, ...]) -> tuple[str, ...]:
+def _on_translation(meant: Mapping[int, int]) -> list[str]:
+    if not meant:
+        return []
+    pairs = ", ".join(f"{own} for {value}" for own, value in meant.items())
+    return [f"Of the prediction these values were taken: {pairs}."]
+
+
+def _remarks(
+    confusion: NDArray[np.int64], names: tuple[str, ...], suggested: str | None
+) -> tuple[str, ...]:
     """Say which classes only one of the two holds."""
     truth, found = confusion.sum(axis=1).tolist(), confusion.sum(axis=0).tolist()
     sides = list(zip(names, truth, found, strict=True))
@@ -214,8 +251,8 @@ def _remarks(confusion: NDArray[np.int64], names: tuple[str, ...]) -> tuple[str,
     if extra:
         remarks.append(
             f"The prediction holds {', '.join(extra)}, which the scored truth never "
-            "does. If the two masks use different values for the same class, translate "
-            "one."
+            "does. If the two masks use different values for the same class, give "
+            f"prediction_values, such as {suggested or '1=0,2=255'}."
         )
     if never:
         remarks.append(

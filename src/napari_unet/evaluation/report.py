@@ -56,6 +56,9 @@ class Evaluation:
         The mean IoU of each section.
     errors : ErrorCounts or None
         What kinds of errors there are.
+    suggested_values : str or None
+        The option `prediction_values` that pairs up the values of both in ascending
+        order; only where they have none in common, and as many.
     """
 
     prediction: str
@@ -68,6 +71,7 @@ class Evaluation:
     remarks: tuple[str, ...] = ()
     sections: SectionScores | None = None
     errors: ErrorCounts | None = None
+    suggested_values: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain dicts, lists and numbers, as JSON takes them."""
@@ -80,6 +84,7 @@ class Evaluation:
             "cell_value": self.cell_value,
             "auc": self.auc,
             "remarks": list(self.remarks),
+            "suggested_values": self.suggested_values,
             **details(self.sections, self.errors),
         }
 
@@ -156,6 +161,7 @@ def evaluate(
     ignore: int | str | Iterable[int] | None = None,
     membranes: bool | None = None,
     cell_value: int | None = None,
+    prediction_values: str | None = None,
 ) -> Evaluation:
     """Score a predicted stack, or several together, section by section.
 
@@ -176,6 +182,9 @@ def evaluate(
         exactly two classes and the truth holds cells.
     cell_value : int, optional
         The mask value that means cell; by default the highest.
+    prediction_values : str, optional
+        Values of predicted labels, each with the one that the truth has for it, such
+        as ``"1=0,2=255"``.
 
     Raises
     ------
@@ -196,6 +205,7 @@ def evaluate(
         ignore=whole_numbers(ignore, "ignore"),
         membranes=membranes,
         cell_value=cell_value,
+        prediction_values=prediction_values,
     )
     comparison = ClassComparison(*open_both(prediction, truth), config)
     return finish(comparison.score())

@@ -141,12 +141,18 @@ def _classes(overlap: OverlapScores, auc: dict[str, float | None] | None) -> Sco
 
 
 def _membranes(scores: MembraneScores, cell_value: int | None) -> ScoreTable:
+    # Labels are the same at every threshold.
+    labels = len(scores.thresholds) == 1
+    at = [
+        "labels" if labels else f"{each:g}"
+        for each in (scores.rand_threshold, scores.info_threshold)
+    ]
     return ScoreTable(
         f"Membranes (cell = {cell_value})",
         ("score", "best", "at P(cell) >"),
         (
-            ("V_rand", figure(scores.rand), f"{scores.rand_threshold:g}"),
-            ("V_info", figure(scores.info), f"{scores.info_threshold:g}"),
+            ("V_rand", figure(scores.rand), at[0]),
+            ("V_info", figure(scores.info), at[1]),
         ),
     )
 

@@ -217,8 +217,9 @@ def write_report(
     overwrite : bool
         Whether existing files may be replaced.
     **options
-        ``ignore``, ``membranes``, ``cell_value``, ``error_value`` and ``object_dims``,
-        as `napari_unet.config.EvaluationConfig` has them.
+        ``ignore``, ``membranes``, ``cell_value``, ``error_value``,
+        ``prediction_values`` and ``object_dims``, as
+        `napari_unet.config.EvaluationConfig` has them.
 
     Returns
     -------

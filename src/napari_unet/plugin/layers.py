@@ -15,6 +15,7 @@ from napari_unet.data.read.lazy import Chunked
 from napari_unet.data.read.mapped import Mapped
 from napari_unet.data.stack import Stack
 from napari_unet.errors import StackFormatError
+from napari_unet.plugin.parts.choices import CHANNEL_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -134,7 +135,7 @@ def _attributes(stack: Stack, kind: str) -> dict[str, Any]:
             unit if axis in stack.pixel_size else "pixel" for axis in kept
         )
     if kind == "image" and "C" in stack.axes:
-        meta |= _channels(stack)
+        meta |= _channels(stack, meta.get("metadata", {}))
     return meta
 
 
@@ -213,7 +214,7 @@ def _known_unit(unit: str | None) -> str | None:
     return unit if known else None
 
 
-def _channels(stack: Stack) -> dict[str, Any]:
+def _channels(stack: Stack, known: dict[str, str]) -> dict[str, Any]:
     """Colours stay one RGB layer; other channels become a layer each."""
     place = stack.axes.index("C")
     colours = stack.shape[place] in (3, 4) and stack.dtype == np.uint8
@@ -224,6 +225,7 @@ def _channels(stack: Stack) -> dict[str, Any]:
     return {
         "channel_axis": place,
         "name": [f"{stack.name} {name}".strip() for name in names],
+        "metadata": [{**known, CHANNEL_KEY: [i, [*names]]} for i in range(count)],
     }
 
 

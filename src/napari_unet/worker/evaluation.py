@@ -88,7 +88,7 @@ def _open(side: dict[str, Any], stop: Stop, *, within_sections: bool = True) -> 
     """Open a side of a comparison: all that is compared, or whole sections of it."""
     stacks = [open_stack(path, axes=side["axes"]) for path in side["files"]]
     stack = stacks[0]
-    if names := side.get("channels"):
+    if (names := side.get("channels")) is not None:
         pixels: list[Any] = [each.pixels for each in stacks]
         if side.get("others_missing"):  # of two classes one was given
             given = names.index(side["given"])

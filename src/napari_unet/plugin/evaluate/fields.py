@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from napari.layers import Labels
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox
+from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtWidgets import QCheckBox, QComboBox
 
+from napari_unet.config import read_values
 from napari_unet.plugin.parts.choices import MODEL_KEY, RESULT_KEY, LayerChoice
 
 _MEMBRANES = {"auto": None, "yes": True, "no": False}
@@ -36,6 +37,48 @@ class MembranesField(QComboBox):
     def value(self) -> bool | None:
         """Return what is chosen as the option takes it."""
         return _MEMBRANES[self.currentText()]
+
+
+class SameValues(QCheckBox):
+    """Lets the user say that values of the prediction stand for those of the truth.
+
+    It is hidden until there is something to offer.
+    """
+
+    taken = Signal(object)
+    """Ticked: the option `prediction_values`; no longer: None."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setToolTip(
+            "<p>Evaluate anew, with these values as those of the truth.</p>"
+        )
+        self._suggested: str | None = None
+        self.hide()
+        self.toggled.connect(self._on_toggled)
+
+    def offer(self, suggested: str | None) -> None:
+        """Offer what only the user can know; nothing stays as it is."""
+        if suggested is None:
+            return
+        self._suggested = suggested
+        pairs = read_values(suggested).items()
+        words = ", ".join(f"{own} means {meant}" for own, meant in pairs)
+        self.setText(f"In the prediction {words}")
+        self._tick(on=False)
+        self.show()
+
+    def forget(self) -> None:
+        """Offer nothing any more."""
+        self.hide()
+        self._tick(on=False)
+
+    def _tick(self, *, on: bool) -> None:
+        with QSignalBlocker(self):
+            self.setChecked(on)
+
+    def _on_toggled(self, on: bool) -> None:
+        self.taken.emit(self._suggested if on else None)
 
 
 def _compares(layer: Any) -> bool:

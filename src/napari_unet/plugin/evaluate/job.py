@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.layers import Labels
-
 from napari_unet.config import EvaluationConfig
 from napari_unet.data.masks.find import check_pair
-from napari_unet.errors import MaskError, ModelError, UNetError
+from napari_unet.errors import ModelError, UNetError
 from napari_unet.model import read_info
 from napari_unet.plugin import pixels
 from napari_unet.plugin.evaluate.alignment import Overlap, find_overlap
+from napari_unet.plugin.evaluate.predicted import Predicted, find_predicted
 from napari_unet.plugin.layers import placement, stack_from_layer
 from napari_unet.plugin.parts.choices import MODEL_KEY, RESULT_KEY
 from napari_unet.plugin.pixel_job import PixelJob
@@ -119,10 +118,11 @@ def order_comparison(
     session.check_free(session.side)
     config = EvaluationConfig.from_dict(entered)
     model = known_model(prediction)
-    true, shape = stack_from_layer(truth), stack_from_layer(prediction)
+    predicted = find_predicted(viewer, prediction, truth)
+    true, shape = stack_from_layer(truth), predicted.stacks[0]
     overlap = _overlap(prediction, truth, shape, true)
     sides = {
-        "prediction": _predicted(viewer, prediction, model, overlap.first),
+        "prediction": _predicted(predicted, overlap.first),
         "truth": _side("truth", truth, true, overlap.second),
     }
     remarks = [overlap.remark] if overlap.remark else []
@@ -160,6 +160,7 @@ def order_comparison(
 
 
 def comparison_recipe(
+    viewer: ViewerModel,
     layers: tuple[Layer | None, Layer | None, Layer | None],
     kind: str,
     entered: dict[str, Any],
@@ -174,12 +175,8 @@ def comparison_recipe(
     prediction, truth, image = layers
     if prediction is None or truth is None:
         raise UNetError("Choose a prediction and a truth first.")
-    if prediction.metadata.get(RESULT_KEY, {}).get("what") == "probabilities":
-        raise UNetError(
-            "The probabilities of the classes are a layer each, and in no one file. "
-            "Choose the predicted labels, or predict to files (napari-unet predict)."
-        )
-    true, shape = stack_from_layer(truth), stack_from_layer(prediction)
+    predicted = find_predicted(viewer, prediction, truth)
+    true, shape = stack_from_layer(truth), predicted.stacks[0]
     overlap = _overlap(prediction, truth, shape, true)
     region = None
     if overlap.first is not None and overlap.second is not None:
@@ -192,7 +189,7 @@ def comparison_recipe(
         axes = [axis for axis in true.section_axes if axis not in "YX"] + ["Y", "X"]
         region = ",".join(f"{known[axis][0]}:{known[axis][1]}" for axis in axes)
     return EvaluateRecipe(
-        LayerRef(prediction),
+        predicted.replayed(),
         LayerRef(truth),
         image and LayerRef(image),
         known_model(prediction),
@@ -223,6 +220,15 @@ def _overlap(prediction: Layer, truth: Layer, shape: Stack, true: Stack) -> Over
     return find_overlap(prediction, truth, (shape, true), axes)
 
 
+def _predicted(predicted: Predicted, bounds: Bounds | None) -> _Side:
+    """Return a prediction; of probabilities those of all classes together."""
+    stacks = predicted.stacks
+    side = _side("prediction", predicted.layers[0], stacks[0], bounds)
+    files = [files_of(each) for each in predicted.layers]
+    facts = {**side.facts, "name": predicted.name, **predicted.facts()}
+    return _Side(stacks, files, facts)
+
+
 def _side(role: str, layer: Layer, stack: Stack, bounds: Bounds | None) -> _Side:
     facts: dict[str, Any] = {
         "role": role,
@@ -250,47 +256,6 @@ def _image(
     except UNetError:
         return None
     return None if overlap.first else _side("image", image, stack, bounds)
-
-
-def _predicted(
-    viewer: ViewerModel, layer: Layer, model: Path | None, bounds: Bounds | None
-) -> _Side:
-    """Return a prediction; of our probabilities those of all classes together."""
-    result = layer.metadata.get(RESULT_KEY, {})
-    side = _side("prediction", layer, stack_from_layer(layer), bounds)
-    if isinstance(layer, Labels) or result.get("what") != "probabilities":
-        return side
-    if model is None:
-        raise MaskError(
-            f"The model of {layer.name!r} is gone, so its classes are not known. "
-            "Choose the predicted labels instead."
-        )
-    values = read_info(model)["classes"]["values"]
-    found = {
-        each.metadata[RESULT_KEY]["class"]: each
-        for each in viewer.layers
-        if _belongs(each, result)
-    }
-    names = [str(value) for value in values]
-    if len(found) == len(values):
-        stacks = [stack_from_layer(found[i]) for i in range(len(values))]
-        files = [files_of(found[i]) for i in range(len(values))]
-        return _Side(stacks, files, {**side.facts, "channels": names})
-    if len(values) == 2:
-        given = names[result["class"]]
-        one = {"channels": names, "given": given, "others_missing": True}
-        return _Side(side.stacks, side.files, {**side.facts, **one})
-    raise MaskError(
-        f"{layer.name!r} is one of {len(values)} classes, and the layers of others are "
-        "gone. Choose the predicted labels instead, or predict again."
-    )
-
-
-def _belongs(layer: Layer, result: dict[str, Any]) -> bool:
-    """Tell whether a layer holds a class of the same prediction."""
-    other = layer.metadata.get(RESULT_KEY, {})
-    keys = ("prediction", "what")
-    return bool(other) and all(other.get(key) == result.get(key) for key in keys)
 
 
 def _placed(truth: Layer, stack: Stack, bounds: Bounds | None) -> dict[str, Any]:

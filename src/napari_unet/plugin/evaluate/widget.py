@@ -20,6 +20,7 @@ from napari_unet.plugin.evaluate.error_layer import add_errors, go_to_section
 from napari_unet.plugin.evaluate.fields import (
     MembranesField,
     PredictionChoice,
+    SameValues,
     kind_of,
 )
 from napari_unet.plugin.evaluate.job import (
@@ -27,10 +28,12 @@ from napari_unet.plugin.evaluate.job import (
     comparison_recipe,
     order_comparison,
 )
+from napari_unet.plugin.evaluate.predicted import about_membranes, find_predicted
 from napari_unet.plugin.evaluate.score_view import ScoreView
 from napari_unet.plugin.parts.choices import MODEL_KEY, RESULT_KEY, LayerChoice
 from napari_unet.plugin.parts.fields import (
     ProgressLine,
+    Remark,
     button,
     choice,
     form_in,
@@ -74,6 +77,7 @@ class EvaluateWidget(DockedWidget):
         layout.addLayout(row)
         layout.addWidget(self.progress)
         layout.addWidget(self.status)
+        layout.addWidget(self.same_values)
         layout.addWidget(self.scores)
         layout.addWidget(self.save_button)
         layout.addWidget(self.replay)
@@ -89,6 +93,7 @@ class EvaluateWidget(DockedWidget):
         viewer = self._viewer
         self.prediction = PredictionChoice(viewer, Labels, "predict an image first")
         self.prediction.setToolTip("<p>What is scored: labels, P(cell) or values.</p>")
+        self.scored = Remark()
         self.truth = LayerChoice(viewer, Labels, "open the truth first")
         self.truth.setToolTip("<p>What the prediction should equal.</p>")
         self.image = LayerChoice(viewer, Image, "none")
@@ -104,6 +109,7 @@ class EvaluateWidget(DockedWidget):
             "each object, or values of a regression.",
         )
         self.membranes = MembranesField()
+        self.same_values = SameValues()
         self.advanced = OptionsForm(
             options(EvaluationConfig), made={"membranes": self.membranes}
         )
@@ -126,6 +132,7 @@ class EvaluateWidget(DockedWidget):
         box = QGroupBox("Comparison")
         form = form_in(box)
         form.addRow("Prediction", self.prediction)
+        form.addRow(self.scored)
         form.addRow("Truth", self.truth)
         form.addRow("Image", self.image)
         form.addRow("Compare", self.kind)
@@ -134,7 +141,10 @@ class EvaluateWidget(DockedWidget):
 
     def _connect(self) -> None:
         self.prediction.chosen.connect(self._on_prediction)
+        self.truth.chosen.connect(self._on_truth)
         self.kind.activated.connect(self._on_kind)
+        self.kind.currentIndexChanged.connect(self._say_what_is_scored)
+        self.same_values.taken.connect(self._on_same_values)
         self.evaluate_button.clicked.connect(self._on_evaluate)
         self.cancel_button.clicked.connect(self._on_cancel)
         self.use_keys(self.evaluate_button, self.cancel_button)
@@ -148,6 +158,7 @@ class EvaluateWidget(DockedWidget):
             each.refresh()
         if not self.prediction.by_hand:
             self.prediction.suggest()
+        self._say_what_is_scored()
 
     def on_closed(self) -> None:
         """Stop the work when the dock is closed."""
@@ -160,8 +171,10 @@ class EvaluateWidget(DockedWidget):
 
     def _on_prediction(self) -> None:
         """Choose what goes with a prediction: its image, a truth, what it holds."""
+        self._forget_values()
         layer = self.prediction.layer
         if layer is None:
+            self._say_what_is_scored()
             return
         if not self._kind_by_hand:
             self.kind.setCurrentIndex(self.kind.findData(kind_of(layer)))
@@ -171,6 +184,32 @@ class EvaluateWidget(DockedWidget):
                 self.image.choose(each)
         if self.truth.layer is layer or not self.truth.by_hand:
             self._suggest_truth(layer)
+        self._say_what_is_scored()
+
+    def _on_truth(self) -> None:
+        self._forget_values()
+        self._say_what_is_scored()
+
+    def _say_what_is_scored(self, _: Any = None) -> None:
+        """Say which layers are scored, and at which threshold."""
+        layer, words = self.prediction.layer, ""
+        if layer is not None and self.kind.currentData() == "classes":
+            try:
+                found = find_predicted(self._viewer, layer, self.truth.layer)
+                words = f"{found.words} {about_membranes(found)}"
+            except UNetError as error:
+                words = str(error)
+        self.scored.setText(words)
+
+    def _forget_values(self) -> None:
+        """Take back what was said of other layers."""
+        if not self.same_values.isHidden():
+            self.same_values.forget()
+            self.advanced.enter({"prediction_values": None})
+
+    def _on_same_values(self, values: str | None) -> None:
+        self.advanced.enter({"prediction_values": values})
+        self._on_evaluate()
 
     def _suggest_truth(self, layer: Any) -> None:
         """Take the topmost labels that are no result of ours; else any such image."""
@@ -195,7 +234,7 @@ class EvaluateWidget(DockedWidget):
 
     def _recipe(self) -> EvaluateRecipe:
         kind, entered = self.kind.currentData(), self.advanced.values()
-        return comparison_recipe(self._layers(), kind, entered)
+        return comparison_recipe(self._viewer, self._layers(), kind, entered)
 
     def _recipe_if_files(self) -> EvaluateRecipe | None:
         """Return what is begun, unless it cannot be done from files."""
@@ -280,6 +319,7 @@ class EvaluateWidget(DockedWidget):
             name = add_errors(self._viewer, self._ordered, errors)
             self._ends_as = f"Added the layer {name!r}."
             self.replay.done = self._done_recipe
+            self.same_values.offer(event.scores.get("suggested_values"))
             self.scores.show_result(event)
             self.save_button.show()
 
@@ -295,5 +335,6 @@ class EvaluateWidget(DockedWidget):
 
     def _update_buttons(self) -> None:
         running = self._job is not None
+        self.same_values.setEnabled(not running)
         self.evaluate_button.setEnabled(not running)
         self.cancel_button.setEnabled(running)

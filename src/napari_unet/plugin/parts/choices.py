@@ -26,6 +26,10 @@ CORRECTIONS_KEY = "napari-unet corrections"
 """In the metadata of a labels layer: a person paints there what a prediction should be.
 See `napari_unet.plugin.correct.layer.Corrections`."""
 
+CHANNEL_KEY = "napari-unet channel"
+"""In the metadata of an image layer: which channel of its file it is, from 0, and the
+names of all of them."""
+
 LOOK_KEY = "napari-unet look"
 """In a layer's metadata: it is computed only where it is looked at."""
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from napari_unet.plugin.replay.sources import Given, LayerRef
+    from napari_unet.plugin.replay.sources import ChannelsRef, Given, LayerRef, Ref
 
 
 class Said(Protocol):
@@ -101,7 +101,8 @@ class EvaluateRecipe:
 
     Attributes
     ----------
-    prediction, truth : LayerRef
+    prediction : LayerRef or ChannelsRef
+    truth : LayerRef
     image : LayerRef or None
     model : Path or None
     kind : str
@@ -111,7 +112,7 @@ class EvaluateRecipe:
         The part of the truth that the prediction lies on.
     """
 
-    prediction: LayerRef
+    prediction: LayerRef | ChannelsRef
     truth: LayerRef
     image: LayerRef | None
     model: Path | None
@@ -131,13 +132,13 @@ class EvaluateRecipe:
         UNetError
             If one is gone.
         """
-        refs = {"prediction": self.prediction, "truth": self.truth}
+        refs: dict[str, Ref] = {"prediction": self.prediction, "truth": self.truth}
         if self.image is not None:
             refs["image"] = self.image
         given = {name: ref.given() for name, ref in refs.items()}
         return lambda: self._done(refs, given)
 
-    def _done(self, refs: Mapping[str, LayerRef], given: Mapping[str, Given]) -> Done:
+    def _done(self, refs: Mapping[str, Ref], given: Mapping[str, Given]) -> Done:
         remarks: list[str] = []
         home = new_folder(f"{self.prediction.name} evaluation")
         files = {}

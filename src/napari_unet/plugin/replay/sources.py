@@ -28,10 +28,18 @@ if TYPE_CHECKING:
 
 
 class LayerRef:
-    """A layer that may go at any time."""
+    """A layer that may go at any time.
 
-    def __init__(self, layer: Layer) -> None:
+    Parameters
+    ----------
+    layer : Layer
+    axes : str, optional
+        Overrules what the layer says.
+    """
+
+    def __init__(self, layer: Layer, axes: str | None = None) -> None:
         self.name = str(layer.name)
+        self._axes = axes
         self._layer = weakref.ref(getattr(layer, "__wrapped__", layer))
 
     def given(self, beside: Stack | None = None) -> Given:
@@ -59,7 +67,8 @@ class LayerRef:
         if CORRECTIONS_KEY in layer.metadata:  # what is painted next is saved there
             files = ()
         axes = beside.section_axes if beside else ""
-        stack = stack_from_layer(layer, axes=axes if len(axes) == layer.ndim else None)
+        own = axes if len(axes) == layer.ndim else None
+        stack = stack_from_layer(layer, axes=self._axes or own)
         return Given(stack, files, changeable=not known)
 
 
