@@ -303,12 +303,15 @@ def test_other_values_are_taken_for_those_of_the_truth_only_where_it_is_said(
     found = add_prediction(viewer)
     right = nu.evaluate(found.data, viewer.layers["truth"].data).overlap.mean_iou
     found.data = np.where(found.data > 0, 2, 1).astype(np.uint8)
+    found.metadata = {}  # of another program
     widget = open_widget(viewer, "Evaluate")
     assert not widget.same_values.isVisibleTo(widget)
     run_to_the_end(qtbot, widget, widget.evaluate_button)
     assert widget.same_values.text() == "In the prediction 1 means 0, 2 means 255"
     assert widget.same_values.isVisibleTo(widget)
     assert not widget.same_values.isChecked()
+    chosen = [widget.prediction, widget.truth]  # not the errors
+    assert [each.currentText() for each in chosen] == ["found", "truth"]
     wrong = widget.scores.headline.text()
     tick_same_values(qtbot, widget)
     assert f"<b>{right:.4f}</b>" in widget.scores.headline.text()

@@ -216,3 +216,16 @@ def test_strokes_painted_while_it_trains_are_taken_in(
     assert "goes on with these" in train.status.text()
     click(qtbot, train.stop_button)
     qtbot.waitUntil(idle(train), timeout=WAIT)
+
+
+def test_what_is_live_is_chosen_without_scrolling(
+    make_napari_viewer: Callable[..., Viewer], qtbot: QtBot
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    viewer.window.resize(1280, 720)
+    add_tissue(viewer)
+    train = open_widget(viewer, "Train")
+    train.report.plot.show()  # as while it trains
+    qtbot.waitUntil(lambda: not train.report.plot.visibleRegion().isEmpty())
+    seen = train.live.visibleRegion().boundingRect()
+    assert seen.size() == train.live.size()

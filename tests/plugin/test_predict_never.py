@@ -51,7 +51,9 @@ def test_an_image_may_be_rescaled_renamed_and_turned_meanwhile(
     image = add_slow_image(viewer)
     predict = open_widget(viewer, "Predict")
     begin(qtbot, predict)
-    assert predict.status.text() == "What is not predicted yet is 0."
+    assert "What is not predicted yet is 0." in predict.status.text()
+    said = "of 6000 sections are complete"
+    qtbot.waitUntil(lambda: said in predict.status.text(), timeout=WAIT)
     image.name = "other"
     image.scale = (1, 2, 2)
     viewer.dims.order = (1, 0, 2)
@@ -61,6 +63,10 @@ def test_an_image_may_be_rescaled_renamed_and_turned_meanwhile(
     assert result.scale.tolist() == [1, 1, 1]
     assert result.data.shape == image.data.shape
     assert "the rest of it is 0" in predict.status.text()
+    complete = int(predict.status.text().split("The first ")[1].split()[0])
+    assert 0 <= complete < 6000
+    empty = ~result.data.any(axis=(1, 2))
+    assert not empty[:complete].any()
     assert "The image was rescaled meanwhile" in predict.status.text()
     assert predict.predict_button.isEnabled()
     assert notes() == []

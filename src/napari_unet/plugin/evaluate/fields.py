@@ -19,7 +19,11 @@ class PredictionChoice(LayerChoice):
 
     def _suggest(self, layers: list[Any]) -> int:
         ours = [each for each in layers if _compares(each)]
-        labels = [each for each in layers if isinstance(each, Labels)]
+        labels = [
+            each
+            for each in layers
+            if isinstance(each, Labels) and RESULT_KEY not in each.metadata
+        ]
         best = (ours or labels or layers)[-1:]
         return self._layers.index(best[0]) if best else -1
 

@@ -148,8 +148,8 @@ class PredictionChoice(LayerChoice):
 
     def _fits(self, layer: Layer) -> bool:
         about = layer.metadata.get(RESULT_KEY, {})
-        predicted = MODEL_KEY in layer.metadata and about.get("what") != "objects"
-        return super()._fits(layer) and predicted
+        other = about.get("what") in ("objects", "errors")
+        return super()._fits(layer) and MODEL_KEY in layer.metadata and not other
 
     def _suggest(self, layers: list[Any]) -> int:
         return self._layers.index(layers[-1]) if layers else -1

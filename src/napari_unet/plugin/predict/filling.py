@@ -118,3 +118,20 @@ def _shows_same(layer: Layer, new: Layer) -> bool:
         and tuple(layer.data.shape) == tuple(new.data.shape)
         and list(layer.translate) == list(new.translate)
     )
+
+
+def say_complete(done: int, total: int, sections: int) -> str:
+    """Say which sections are predicted, since what is not yet looks like a class.
+
+    Parameters
+    ----------
+    done, total : int
+        Tiles.
+    sections : int
+        They are predicted one after the other; 0 if not.
+    """
+    if sections < 2 or not done:
+        return ""
+    # The last tile of a section may be computed and not yet written.
+    whole = (done - 1) * sections // total
+    return f"The first {whole} of {sections} sections are complete. "

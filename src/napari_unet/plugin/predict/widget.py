@@ -28,7 +28,7 @@ from napari_unet.plugin.parts.fields import (
 )
 from napari_unet.plugin.parts.forms import OptionsForm
 from napari_unet.plugin.parts.models import ModelChoice, describe, has_objects
-from napari_unet.plugin.predict.filling import FillingLayers
+from napari_unet.plugin.predict.filling import FillingLayers, say_complete
 from napari_unet.plugin.predict.fit import FitView
 from napari_unet.plugin.predict.job import (
     Prediction,
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from napari_unet.plugin.pixel_job import PixelJob
 
 
+_MISSING = "What is not predicted yet is 0."
 _MOVED = (
     "The threshold of {!r} was moved by hand, which this does not do: save the layer "
     "to have its labels in a file."
@@ -75,6 +76,7 @@ class PredictWidget(DockedWidget):
         self._job: PixelJob | None = None
         self._cut_short = ""  # why the prediction ends before it is complete
         self._tiles = (0, 0)  # done, of all
+        self._sections = 0  # that are predicted one by one
         self._started = 0.0  # when the first tile was
         self._make_fields()
         layout = self.column()
@@ -210,7 +212,7 @@ class PredictWidget(DockedWidget):
         self._job = job = ordered.job
         self._layers = FillingLayers(self._viewer, self)
         self._cut_short = ""
-        self._tiles = (0, 0)
+        self._tiles, self._sections = (0, 0), 0
         self.progress.begin("Preparing the image …")
         self.status.setText("")
         job.reported.connect(self._on_event)
@@ -298,16 +300,25 @@ class PredictWidget(DockedWidget):
                     show_warning(remark)
             if not self._cut_short:  # by a Cancel that came before
                 self._layers.add(self._ordered.layers())
-                self.status.setText("What is not predicted yet is 0.")
+                self._sections = self._in_order(event)
+                self.status.setText(_MISSING)
         elif isinstance(event, TilesDone):
             self._tiles = event.done, event.total
             words = f"{event.done} of {event.total} tiles"
             share = event.done / event.total
             left = (time.monotonic() - self._started) * (1 - share) / share
             self.progress.show_share(share, left, words)
+            if not self._cut_short:
+                complete = say_complete(*self._tiles, self._sections)
+                self.status.setText(complete + _MISSING)
             self._layers.touch()
         elif isinstance(event, PredictionFinished):
             self._cut_short = ""  # it came too late for that
+
+    def _in_order(self, event: PredictionStarted) -> int:
+        """Return how many sections are predicted one by one; 0 if it is not so."""
+        volumes = self._ordered.info["network"].get("dims", 2) == 3
+        return 0 if volumes or event.tiles % event.sections else event.sections
 
     def _on_failed(self, message: str) -> None:
         self._cut_short = message
@@ -327,6 +338,7 @@ class PredictWidget(DockedWidget):
         if not name:
             words += "Nothing was added."
         elif words:
+            words += say_complete(done, total, self._sections)
             words += (
                 f"{done} of {total} tiles are done and kept in the layer {name!r}; the "
                 "rest of it is 0."

@@ -102,7 +102,6 @@ class TrainWidget(DockedWidget):
         form.addRow("Preset", row_of(self.preset, self.budget))
         form.addRow("Continue from", self.init)
         form.addRow("Run folder", self.run)
-        form.addRow("Live", self.live)
         form.addRow(self.forecast)
         form.addRow(folded("Advanced", self.advanced))
         return box
@@ -113,6 +112,11 @@ class TrainWidget(DockedWidget):
         column = QVBoxLayout(footer)
         column.setContentsMargins(9, 0, 9, 4)
         column.addLayout(self._buttons())
+        shown = QWidget()
+        form = form_in(shown)
+        form.setContentsMargins(0, 0, 0, 0)
+        form.addRow("Live", self.live)
+        column.addWidget(shown)
         column.addWidget(self.report)
         return footer
 
