@@ -108,6 +108,32 @@ def test_scribbles_on_some_sections_only() -> None:
     assert (data.held_out[0].labels[0] != IGNORE).sum() == 2 * 4 * 26
 
 
+@pytest.mark.parametrize(
+    ("rows", "told", "held_out"),
+    [
+        (4, {}, 0.0),
+        (40, {}, 0.1),
+        (4, {"validation": 0.2}, 0.2),
+        (4, {"patience": 2}, 0.1),
+        (4, {"schedule": "plateau"}, 0.1),
+    ],
+)
+def test_of_a_few_strokes_all_train_unless_told_otherwise(
+    rows: int, told: dict[str, Any], held_out: float
+) -> None:
+    labels = np.full((12, 48, 48), 254, np.uint8)  # as of corrections
+    labels[:, 2 : 2 + rows, 4:16] = 1
+    labels[:, 2 : 2 + rows, 24:36] = 0
+    random = np.random.default_rng(0)
+    image = Stack(random.integers(0, 255, labels.shape).astype(np.uint8), "ZYX")
+    config = replace(STILL, ignore=(254,), validation=None)
+    data = Dataset([(image, Stack(labels, "ZYX"))], replace(config, **told))
+    assert data.config.validation == held_out
+    assert len(data.splits[0].validation) == round(held_out * 12)
+    strokes = 2 * rows * 12 / 48**2
+    assert math.isclose(data._sections[0].share_annotated, strokes)
+
+
 def test_nothing_is_held_out_where_it_could_not_be_scored() -> None:
     labels = np.zeros((200, 40), np.uint8)
     labels[5:9, 5:20] = 1

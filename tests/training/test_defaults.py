@@ -36,6 +36,7 @@ def test_scribbles_weigh_their_classes_alike_unless_told_otherwise() -> None:
 def test_nothing_is_left_open() -> None:
     meant = {"steps", "epochs", "steps_per_epoch", "init", "ignore", "clip", "patience"}
     meant |= {"elastic_grid", "preset", "patch_depth", "anisotropy", "class_names"}
+    meant |= {"validation"}
     left = {
         name
         for name, value in complete_training(TrainingConfig()).to_dict().items()

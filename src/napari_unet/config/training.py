@@ -256,9 +256,11 @@ class TrainingConfig(ComputeConfig):
         "Whether every patch is drawn at a random size, 0.5 to 1.5 times, instead of "
         "that of scale.",
     )
-    validation: float = option(
-        0.1,
-        "Share of the annotated data held out to judge the model.",
+    validation: float | None = option(
+        None,
+        "Share of the annotated data held out to judge the model; by default 0.1, but "
+        "nothing where a twentieth or less is annotated, as by strokes.",
+        usual=0.1,
         minimum=0,
         maximum=0.5,
     )
@@ -334,6 +336,11 @@ class TrainingConfig(ComputeConfig):
                 f"{self.border_weight}, but regression has no classes to weigh: leave "
                 "them out."
             )
+
+    @property
+    def heeds_progress(self) -> bool:
+        """Whether the score of what is held out decides how the training goes on."""
+        return self.schedule == "plateau" or self.patience is not None
 
     @property
     def regresses(self) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_unet.data.masks.annotations import remark_on_objects
+from napari_unet.data.masks.annotations import STROKES, remark_on_objects
 from napari_unet.data.masks.find import IGNORE, Classes, check_pair
 from napari_unet.data.stack import Stack
 from napari_unet.errors import TrainingError
@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from napari_unet.training.augmentation import Patch
     from napari_unet.training.pairs import Pair
     from napari_unet.training.target import Target
+
+HELD_OUT = 0.1
+"""Share of the annotations that judges, where nobody says and they are not few."""
 
 
 @dataclass(frozen=True)
@@ -260,6 +263,19 @@ class Dataset:
             images, splits, self.config, self.network, self.target, before, same
         )
 
+    def _share_to_judge(self) -> float:
+        """Return the share to hold out, and remember it.
+
+        With few strokes, those held out and those beside them, which the network would
+        see, are missed more than the score of so few.
+        """
+        share = self.config.validation
+        if share is None:
+            few = all(each.share_annotated <= STROKES for each in self._sections)
+            share = 0.0 if few and not self.config.heeds_progress else HELD_OUT
+            self.config = replace(self.config, validation=share)
+        return share
+
     def _split(self, held_out: int, kept: Sequence[Split]) -> list[Split]:
         """Follow a split of all images, or make one; the last ones may only judge."""
         images = self._sections
@@ -270,7 +286,7 @@ class Dataset:
         annotated = [list(image.labels) for image in images]
         shapes = [image.shape for image in images]
         known = len(images) - held_out
-        share = 0 if held_out else self.config.validation
+        share = 0 if held_out else self._share_to_judge()
         splits = split_images(annotated[:known], shapes[:known], share, margins)
         splits = [
             split if image.can_judge(split) else train_on(list(image.labels), shape)

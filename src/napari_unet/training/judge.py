@@ -34,8 +34,7 @@ _SMOOTHING = 0.5  # weight of the newest score in the running average
 def check_judged(data: Dataset) -> None:
     """Raise `ConfigError` if progress is to be heeded, but nothing tells of it."""
     config = data.config
-    wants = config.schedule == "plateau" or config.patience is not None
-    if wants and not data.held_out:
+    if config.heeds_progress and not data.held_out:
         raise ConfigError(
             f"The schedule is {config.schedule} and patience {config.patience}, but "
             "nothing is held out to tell progress by: hold out more (the option "

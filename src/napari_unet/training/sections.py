@@ -90,6 +90,12 @@ class Sections:
         for number in range(len(self._together)):
             self._read(number)
 
+    @property
+    def share_annotated(self) -> float:
+        """Which part of the sections, or volumes, with annotations is annotated."""
+        known = sum(int((each != IGNORE).sum()) for each in self.labels.values())
+        return known / max(1, sum(each.size for each in self.labels.values()))
+
     def repainted(self, sections: Mapping[int, NDArray[Any]]) -> Sections:
         """Return the same with other masks ``(Y, X)`` for some sections.
 
