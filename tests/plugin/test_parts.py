@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from by_hand import save_model
 from qtpy.QtWidgets import QComboBox
 from superqt import QCollapsible
 
@@ -24,7 +25,7 @@ from napari_unet.plugin import pixels, runs
 from napari_unet.plugin.layers import layer_from_stack
 from napari_unet.plugin.parts.fields import BudgetField, FolderField, clock
 from napari_unet.plugin.parts.forms import OptionsForm
-from napari_unet.plugin.parts.models import ModelChoice, describe
+from napari_unet.plugin.parts.models import ModelChoice, describe, told_by
 from napari_unet.plugin.pixel_job import PixelJob
 from napari_unet.plugin.results import Target, result_layers
 from napari_unet.plugin.train.preview import PatchPlace
@@ -356,6 +357,18 @@ def test_the_newest_model_is_chosen(
     choice.choose(tmp_path / "my.safetensors")
     assert choice.path() == tmp_path / "my.safetensors"
     assert choice.box.count() == 3
+
+
+def test_what_is_held_out_of_other_annotations_is_said_anew(tmp_path: Path) -> None:
+    """A model of whole masks may go on with the strokes of corrections."""
+    model = save_model(tmp_path)
+    told = TrainingConfig(loss="dice", steps=7, validation=0.1).to_dict()
+    dataclasses.replace(model, history={"options": told}).save(
+        tmp_path / "model.safetensors"
+    )
+    taken = told_by(tmp_path)
+    assert taken["loss"] == "dice"
+    assert not {"steps", "validation"} & taken.keys()
 
 
 def test_options_are_not_forgotten_by_the_widgets() -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_unet.plugin.session import Session
 
 _ITS_OWN = {"preset", "steps", "epochs", "steps_per_epoch", "init", "pretrained"}
-_ITS_OWN |= {"freeze"}
+_ITS_OWN |= {"freeze", "validation"}
 
 
 class ModelChoice(QWidget):
@@ -133,7 +133,8 @@ def _dropped(event: QDropEvent) -> Path | None:
 def told_by(path: Path) -> dict[str, Any]:
     """Return the options of a model's training that one from it takes over.
 
-    How long to train, and where the weights come from, is said anew.
+    How long to train, where the weights come from, and what of other annotations is
+    held out, is said anew.
     """
     try:
         told = read_info(path).get("history", {}).get("options", {})
