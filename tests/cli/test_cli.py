@@ -535,8 +535,9 @@ def test_networks_are_listed_as_a_table_and_as_json(
     (xception,) = [each for each in lines if each["name"] == "unet-xception"]
     assert (xception["parameters"], xception["trained"]) == (2_058_979, 2_055_203)
     assert (xception["stride"], xception["exact"]) == (16, True)
-    assert main(["networks", "--classes=0"]) == 2
-    assert "classes is 0" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["networks", "--classes=0"])
+    assert "'0' is not a whole number of at least 1" in capsys.readouterr().err
 
 
 def test_encoders_are_listed_by_name(
