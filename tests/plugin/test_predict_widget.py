@@ -58,8 +58,9 @@ def whole(model: Model, viewer: Viewer) -> np.ndarray:
     return np.asarray(napari_unet.predict(model, viewer.layers["tissue"].data))
 
 
-def add_slow_image(viewer: Viewer) -> None:
-    noise = np.random.default_rng(0).integers(0, 255, (6000, 128, 96), np.uint8)
+def add_slow_image(viewer: Viewer, sections: int = 6000) -> None:
+    shape = (sections, 128, 96)
+    noise = np.random.default_rng(0).integers(0, 255, shape, np.uint8)
     viewer.add_image(noise, name="slow")
 
 
@@ -213,7 +214,7 @@ def test_labels_fill_in_while_the_network_works(
     make_napari_viewer: MakeViewer, qtbot: QtBot, model: Model
 ) -> None:
     viewer = make_napari_viewer()
-    add_slow_image(viewer)
+    add_slow_image(viewer, 1000)
     predict = open_widget(viewer, "Predict")
     predict.probabilities.setChecked(True)
     begin(qtbot, predict, tiles=60)
@@ -485,7 +486,7 @@ def test_what_one_should_know_of_a_prediction_is_a_warning(
     viewer = make_napari_viewer()
     predict = open_widget(viewer, "Predict")
     predict._layers = FillingLayers(viewer, predict)
-    predict._ordered = SimpleNamespace(layers=list)
+    predict._ordered = SimpleNamespace(layers=list, info={"network": {}})
     remark = "Seams may show."
     predict._on_event(PredictionStarted(4, 1, [64, 64], "cpu", "fp32", [remark]))
     (note,) = notification_manager.records
