@@ -96,16 +96,14 @@ class Team:
         if not self.several or distributed.is_initialized():
             return
         gpu = torch.cuda.is_available()
-        store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
-        # What the dead have left there would have those started anew call on them.
-        store = PrefixStore(f"attempt {self._restarts}", store)
-        distributed.init_process_group(
-            "cpu:gloo,cuda:nccl" if gpu else "gloo",
-            store=store,
-            rank=rank,
-            world_size=size,
-            timeout=PATIENCE,
-        )
+        how: dict[str, Any] = {}
+        if self._restarts:
+            # What the dead have left there would have those started anew call on them.
+            store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
+            store = PrefixStore(f"attempt {self._restarts}", store)
+            how = {"store": store, "rank": rank, "world_size": size}
+        backend = "cpu:gloo,cuda:nccl" if gpu else "gloo"
+        distributed.init_process_group(backend, timeout=PATIENCE, **how)
         atexit.register(distributed.destroy_process_group)
 
     def check(self, batch_size: int, device: str) -> None:
