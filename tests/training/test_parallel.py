@@ -305,6 +305,13 @@ def test_all_processes_return_the_same_model(together: Path) -> None:
 
 
 @pytest.mark.slow
+def test_no_thread_outlives_the_team(together: Path) -> None:
+    """One that lets go of a tensor while Python ends aborts the process."""
+    left = [(together / f"{rank}.threads").read_text() for rank in range(2)]
+    assert left == ["1", "1"]
+
+
+@pytest.mark.slow
 def test_all_processes_end_where_there_is_no_number(together: Path) -> None:
     """The first one says so; the other one is not left waiting."""
     first, second = (

@@ -95,6 +95,10 @@ class Team:
 
         if not self.several or distributed.is_initialized():
             return
+        # The optimisers import this, and its defaults keep a group that stands by then:
+        # the threads of one that is kept can abort the process as it ends.
+        import torch.distributed.nn.functional
+
         gpu = torch.cuda.is_available()
         how: dict[str, Any] = {}
         if self._restarts:
