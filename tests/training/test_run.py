@@ -39,7 +39,8 @@ def test_former_run_is_not_replaced_unless_told_to(tmp_path: Path) -> None:
     run.create({"number": 2}, overwrite=True)
     assert run.config() == {"number": 2}
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["config.json", "notes.txt"]
+    assert names == ["config.json", "log.jsonl", "notes.txt"]
+    assert run.log() == []
 
 
 @pytest.mark.parametrize("name", ["file", "file/run"])
@@ -102,6 +103,7 @@ def test_failed_write_keeps_the_former_state(
 
 def test_broken_last_line_of_the_log_is_left_out(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
+    run.create({})
     for number in (1, 2, 3):
         run.append(step(number))
     run.append(CheckpointSaved(3, "last"))
@@ -113,6 +115,16 @@ def test_broken_last_line_of_the_log_is_left_out(tmp_path: Path) -> None:
     run.append(step(4))
     lines = (tmp_path / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 3, 4]
+
+
+def test_a_log_that_was_removed_is_not_begun_anew(tmp_path: Path) -> None:
+    """The rest of the run was removed with it, and the training shall end."""
+    run = RunFolder(tmp_path)
+    run.create({})
+    (tmp_path / "log.jsonl").unlink()
+    with pytest.raises(TrainingError, match="could not be written"):
+        run.append(step(1))
+    assert run.log() == []
 
 
 @pytest.mark.parametrize("content", ["", "{", "nonsense"])

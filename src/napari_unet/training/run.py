@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import platform
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -95,6 +96,7 @@ class RunFolder:
                 f"{self.path} cannot be the folder of a run ({error.strerror}). Choose "
                 "another one, which you may write to."
             ) from error
+        write_text(self._log, "")
         write_text(self._config, json.dumps(config, indent=2) + "\n")
 
     def check_free(self) -> None:
@@ -158,7 +160,7 @@ class RunFolder:
             If the disk is full, or the folder has vanished.
         """
         try:
-            with self._log.open("a", encoding="utf-8") as file:
+            with open(self._log, "a", encoding="utf-8", opener=_reopen) as file:
                 file.write(event.to_json() + "\n")
         except OSError as error:
             raise TrainingError(
@@ -222,3 +224,8 @@ def versions() -> dict[str, str]:
     names = ("napari-unet-lab", "torch", "numpy", "scipy", "scikit-image", "tifffile")
     found = {name: importlib.metadata.version(name) for name in names}
     return {"python": platform.python_version(), **found}
+
+
+def _reopen(path: str, flags: int) -> int:
+    """Open a file, but never one that is not there: its folder was removed."""
+    return os.open(path, flags & ~os.O_CREAT)
