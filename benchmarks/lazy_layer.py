@@ -177,7 +177,7 @@ def add_look(viewer: napari.Viewer, image: Any, model: Path, watch: Watch) -> An
     watch.follow(Look, "_look", "_read", "_show", "_on_event", "_on_ended", "_submit")
     watch.follow(Slice, "__array__")
     look = Look(viewer, session_of(viewer), image, model, {})
-    while look.layer is None:
+    while not look.layers:
         wait(20)
     return look
 
@@ -215,14 +215,14 @@ def measure(folder: Path, gigabytes: float, rounds: int, steps: int) -> Iterator
     memory = []
     for _ in range(rounds):
         for name, shown in SHOWN.items():
-            plain.visible, image.visible, look.layer.visible = shown
+            plain.visible, image.visible, look.layers[0].visible = shown
             wait(1000)
             watch.start()
             for _ in walk(viewer, steps):
                 wait(80)
             yield watch.row(name)
         memory.append(f"{megabytes(os.getpid())} and {megabytes(worker)}")
-    plain.visible, image.visible, look.layer.visible = False, True, True
+    plain.visible, image.visible, look.layers[0].visible = False, True, True
     viewer.reset_view()
     viewer.scene.camera.zoom = 1
     wait(100)

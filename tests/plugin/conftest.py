@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from napari.utils.notifications import notification_manager
 
 from napari_unet.plugin import runs, worker_client
 
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 FAKE = (sys.executable, str(Path(__file__).with_name("fake_worker.py")))
+
+
+@pytest.fixture(autouse=True)
+def _no_old_notes() -> None:
+    notification_manager.records.clear()
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pytest
 import tifffile
 from by_hand import (
     WAIT,
@@ -18,7 +17,6 @@ from by_hand import (
     run_to_the_end,
     save_model,
 )
-from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 
 from napari_unet.data import Classes
@@ -35,11 +33,6 @@ if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
 
     MakeViewer = Callable[..., Viewer]
-
-
-@pytest.fixture(autouse=True)
-def _no_old_notes() -> None:
-    notification_manager.records.clear()
 
 
 def predicted(

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pytest
 from by_hand import (
     DONE_COMMAND,
     WAIT,
@@ -24,7 +23,6 @@ from by_hand import (
     run_to_the_end,
     save_model,
 )
-from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog
@@ -39,15 +37,11 @@ from napari_unet.plugin.session import session_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import pytest
     from napari import Viewer
     from pytestqt.qtbot import QtBot
 
     MakeViewer = Callable[..., Viewer]
-
-
-@pytest.fixture(autouse=True)
-def _no_old_notes() -> None:
-    notification_manager.records.clear()
 
 
 def found_in(truth: np.ndarray) -> np.ndarray:

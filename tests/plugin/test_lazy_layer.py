@@ -62,9 +62,11 @@ def viewer(make_napari_viewer: Callable[..., Viewer]) -> Iterator[Viewer]:
 def look_at(viewer: Viewer, model: Path, qtbot: QtBot) -> MakeLook:
     """Predict an image layer where it is looked at, and wait for the layer."""
 
-    def look_at(image: Any, **options: Any) -> Look:
-        look = Look(viewer, session_of(viewer), image, model, {**FP32, **options})
-        qtbot.waitUntil(lambda: look.layer is not None or look._halted, timeout=WAIT)
+    def look_at(image: Any, *, probabilities: bool = False, **options: Any) -> Look:
+        options = {**FP32, **options}
+        how = {"probabilities": probabilities}
+        look = Look(viewer, session_of(viewer), image, model, options, **how)
+        qtbot.waitUntil(lambda: bool(look.layers) or look._halted, timeout=WAIT)
         return look
 
     return look_at
@@ -94,8 +96,7 @@ def fill(qtbot: QtBot, look: Look) -> None:
 
 def known(look: Look, *place: Any) -> tuple[np.ndarray, np.ndarray]:
     """The pixels at a place of the full resolution, and which of them are known."""
-    assert look._view is not None
-    level = look._view.levels.levels[0]
+    level = look._views[0].levels.levels[0]
     pixels = np.asarray(level[place])
     return pixels, ~level.is_unknown(pixels)
 
@@ -116,8 +117,8 @@ def test_a_huge_zarr_is_computed_where_the_view_is_and_no_further(
     look = look_at(image)
     assert look._request["image"] == str(tmp_path / "huge.zarr")
     fill(qtbot, look)
-    np.testing.assert_array_equal(look.layer.scale, (50, 4, 4))
-    assert look.layer.units == image.units
+    np.testing.assert_array_equal(look.layers[0].scale, (50, 4, 4))
+    assert look.layers[0].units == image.units
     seen, tiles = look._seen, len(look._files)
     found, there = known(look, 20)
     assert 0 < there.mean() < 0.05
@@ -132,7 +133,7 @@ def test_a_huge_zarr_is_computed_where_the_view_is_and_no_further(
     viewer.scene.camera.center = (0, 4 * 1000, 4 * 600)
     qtbot.waitUntil(lambda: len(look._files) > tiles, timeout=WAIT)
     viewer.scene.camera.center = (0, 4 * 3500, 4 * 2500)  # it was not to be complete
-    assert look._view.is_ahead()  # of what is drawn
+    assert look._views[0].is_ahead()  # of what is drawn
     fill(qtbot, look)
     assert known(look, 20, slice(3450, 3550), slice(2450, 2550))[1].all()
     tiles = len(look._files)
@@ -156,7 +157,7 @@ def test_a_moving_view_stops_what_it_no_longer_shows(
         timeout=WAIT,
     )
     assert not [tile for tile in asked[1:] if tile in look._files] or len(asked) < 2
-    viewer.layers.remove(look.layer)
+    viewer.layers.remove(look.layers[0])
     qtbot.waitUntil(lambda: not look._folder.exists(), timeout=WAIT)
 
 
@@ -169,14 +170,14 @@ def test_pixels_that_are_in_no_file_go_along_with_the_tiles(
     look = look_at(viewer.add_image(data))
     assert look._request["image"] is None
     fill(qtbot, look)
-    section = look.layer.ndim == 3 and (1,)
+    section = look.layers[0].ndim == 3 and (1,)
     found, there = known(look, *(section or ()), ...)
     assert there.all()
     expected = predict(model, pixels, **FP32)
     np.testing.assert_array_equal(found, expected[section or ...])
     assert not list(look._folder.glob("image*"))
-    shown = look.layer.data[-1][section or ...]
-    stride = look._view.levels.levels[-1].stride
+    shown = look.layers[0].data[-1][section or ...]
+    stride = look._views[0].levels.levels[-1].stride
     np.testing.assert_array_equal(shown, found[::stride, ::stride])
 
 
@@ -190,37 +191,66 @@ def test_values_are_an_image_and_what_is_unknown_is_clear(
     image = viewer.add_image(noise(2, 600, 600))
     look = Look(viewer, session_of(viewer), image, path, FP32)
     qtbot.waitUntil(lambda: look.complete, timeout=WAIT)
-    assert look.layer.dtype == np.float32
-    assert look.layer.contrast_limits == [1, 9]
+    assert look.layers[0].dtype == np.float32
+    assert look.layers[0].contrast_limits == [1, 9]
     assert known(look, 1)[1].all() != known(look, 0)[1].any()
+
+
+def test_probabilities_are_images_that_are_shown_when_they_are_wanted(
+    viewer: Viewer, model: Path, look_at: MakeLook, qtbot: QtBot
+) -> None:
+    pixels = noise(2, 700, 900)
+    look = look_at(viewer.add_image(pixels, name="tissue"), probabilities=True)
+    labels, *images = look.layers
+    assert [each.name for each in images] == [
+        "tissue P(0), where looked at",
+        "tissue P(255), where looked at",
+    ]
+    assert [each.visible for each in images] == [False, False]
+    fill(qtbot, look)
+    tiles = len(look._files)
+    labels.visible, images[1].visible = False, True
+    level = look._views[2].levels.levels[0]
+    qtbot.waitUntil(lambda: not np.isnan(level[0]).any(), timeout=WAIT)
+    assert len(look._files) == tiles  # all was computed together
+    expected = predict(model, pixels, output="probabilities", **FP32)
+    np.testing.assert_allclose(level[0], expected[0, 1], atol=1e-5)
+    viewer.layers.remove(labels)
+    viewer.dims.set_current_step(0, 1)
+    qtbot.waitUntil(lambda: len(look._files) == 2 * tiles, timeout=WAIT)
+    fill(qtbot, look)
+    viewer.layers.remove(images[0])
+    assert not look._over
+    viewer.layers.remove(images[1])
+    qtbot.waitUntil(lambda: not look._folder.exists(), timeout=WAIT)
 
 
 def test_what_is_not_computed_has_a_name_and_a_veil_but_not_in_3d(
     viewer: Viewer, look_at: MakeLook
 ) -> None:
     look = look_at(viewer.add_image(noise(2, 600, 600)))
-    layer = look.layer
-    assert look._view._unknown == 254
+    layer = look.layers[0]
+    assert look._views[0]._unknown == 254
     usual = viewer.add_labels(np.zeros((2, 2), np.uint8)).get_color(255)
     np.testing.assert_array_equal(layer.get_color(255), usual)
     assert layer.get_color(254)[3] == 1
     assert layer.features["class"].tolist() == ["0", "255", "not computed yet"]
     viewer.dims.ndisplay = 3
     assert layer.get_color(254)[3] == 0
-    assert look._view.in_view() is None
+    assert look._views[0].in_view() is None
     viewer.dims.ndisplay = 2
-    assert look._view.in_view() is not None
+    assert look._views[0].in_view() is not None
     viewer.dims.order = (1, 0, 2)
-    assert look._view.in_view() is None
+    assert look._views[0].in_view() is None
     viewer.dims.order = (0, 1, 2)
     layer.visible = False
-    assert look._view.in_view() is None
+    assert look._views[0].in_view() is None
 
 
 def test_it_is_no_whole_to_be_saved(
     viewer: Viewer, look_at: MakeLook, tmp_path: Path
 ) -> None:
-    layer = look_at(viewer.add_image(noise(2, 600, 600))).layer
+    layer = look_at(viewer.add_image(noise(2, 600, 600))).layers[0]
     data, meta, _ = layer.as_layer_data_tuple()
     with pytest.raises(UNetError, match="only where it is looked at"):
         write(str(tmp_path / "a.labels.tif"), data, meta)
@@ -239,8 +269,8 @@ def test_a_worker_that_dies_is_not_started_again_unasked(
     viewer.dims.set_current_step(0, 0)
     qtbot.wait(3 * lazy._PAUSE)
     assert session_of(viewer).worker.pid == 0
-    look.layer.visible = False
-    look.layer.visible = True
+    look.layers[0].visible = False
+    look.layers[0].visible = True
     fill(qtbot, look)
 
 
@@ -264,7 +294,7 @@ def test_a_model_that_does_not_fit_is_said_to(
     image = viewer.add_image(pixels, axis_labels=("c", "y", "x"))
     look = look_at(image)
     assert look._halted
-    assert look.layer is None
+    assert not look.layers
     with pytest.raises(ModelError, match="does not exist"):
         Look(viewer, session_of(viewer), image, tmp_path / "no.safetensors", {})
 

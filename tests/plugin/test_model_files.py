@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from by_hand import PLUGIN, notes, open_widget, save_model
-from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QWidget
@@ -20,11 +18,6 @@ if TYPE_CHECKING:
     from napari import Viewer
 
     MakeViewer = Callable[..., Viewer]
-
-
-@pytest.fixture(autouse=True)
-def _no_old_notes() -> None:
-    notification_manager.records.clear()
 
 
 def drop(window: QWidget, path: Path) -> None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from by_hand import choose, click, notes, open_widget
-from napari.utils.notifications import notification_manager
 from test_correct_widget import (
     find,
     predicted,
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def viewer(make_napari_viewer: MakeViewer) -> Iterator[Viewer]:
-    notification_manager.records.clear()
     viewer = make_napari_viewer()
     yield viewer
     session_of(viewer).close()

@@ -14,7 +14,6 @@ import pytest
 import tifffile
 import zarr
 from by_hand import add_tissue, choose, click, idle, notes, open_widget, save_model
-from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 from test_never_layers import WAIT, change_all
 
@@ -37,7 +36,6 @@ SMALL = {"depth": 1, "width": 8, "patch_size": 64, "batch_size": 2}
 
 @pytest.fixture
 def viewer(make_napari_viewer: Callable[..., Viewer]) -> Iterator[Viewer]:
-    notification_manager.records.clear()
     viewer = make_napari_viewer()
     yield viewer
     session_of(viewer).close()

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from by_hand import add_tissue, choose, click, idle, notes, open_widget, save_model
-from napari.utils.notifications import notification_manager
 
 from napari_unet.plugin.look.look import WHERE_I_LOOK
 from napari_unet.plugin.session import session_of
@@ -60,7 +59,6 @@ def viewer(
     make_napari_viewer: Callable[..., Viewer], request: pytest.FixtureRequest
 ) -> Iterator[Viewer]:
     """A viewer; drawn only for who looks, as napari may crash when layers go."""
-    notification_manager.records.clear()
     viewer = make_napari_viewer(show="look" in request.node.name)
     yield viewer
     session_of(viewer).close()

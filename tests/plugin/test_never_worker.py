@@ -12,7 +12,6 @@ import numpy as np
 import psutil
 import pytest
 from by_hand import add_tissue, choose, click, idle, notes, open_widget, save_model
-from napari.utils.notifications import notification_manager
 
 from napari_unet.plugin.look.look import WHERE_I_LOOK
 from napari_unet.plugin.session import session_of
@@ -37,7 +36,6 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def viewer(make_napari_viewer: MakeViewer) -> Iterator[Viewer]:
-    notification_manager.records.clear()
     viewer = make_napari_viewer(show=True)
     yield viewer
     session_of(viewer).close()
@@ -218,7 +216,6 @@ def test_a_viewer_may_be_closed_while_it_works(
     make_napari_viewer: MakeViewer, qtbot: QtBot, runs_folder: Path, work: str
 ) -> None:
     """The other viewer's work is left alone."""
-    notification_manager.records.clear()
     save_model(runs_folder / "model", depth=2)
     before = processes()
     # Only one is drawn: napari may fail in one window when it has closed another.

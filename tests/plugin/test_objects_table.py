@@ -49,7 +49,7 @@ def test_sorting_is_stable_and_keeps_what_is_missing_last() -> None:
     model.sort(1, DESCENDING)
     assert shown(model, 0) == ["3", "0", "4", "2", "1"]
     assert persistent.row() == 0  # still the same object
-    assert model.row(4) == 2
+    assert model.place(4) == 2
     assert model.entry(2) == 4
 
 

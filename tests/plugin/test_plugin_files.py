@@ -107,7 +107,6 @@ def test_remarks_on_a_file_are_shown(tmp_path: Path) -> None:
         for size in (32, 32, 16):
             file.write(np.ones((size, size), np.uint8), contiguous=False)
     (remark, *_) = open_stack(path).remarks
-    notification_manager.records.clear()
     reader = get_reader(str(path))
     assert reader is not None
     reader(str(path))

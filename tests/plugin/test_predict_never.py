@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from by_hand import WAIT, choose, click, idle, notes, open_widget, save_model
-from napari.utils.notifications import notification_manager
 
 from napari_unet.data import Classes
 from napari_unet.plugin.look.look import WHERE_I_LOOK
@@ -21,11 +20,6 @@ if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
 
     MakeViewer = Callable[..., Viewer]
-
-
-@pytest.fixture(autouse=True)
-def _no_old_notes() -> None:
-    notification_manager.records.clear()
 
 
 @pytest.fixture

@@ -43,11 +43,6 @@ if TYPE_CHECKING:
     MakeViewer = Callable[..., Viewer]
 
 
-@pytest.fixture(autouse=True)
-def _no_old_notes() -> None:
-    notification_manager.records.clear()
-
-
 @pytest.fixture
 def model(runs_folder: Path) -> Model:
     return save_model(runs_folder / "model", Classes((10, 255)), depth=2)

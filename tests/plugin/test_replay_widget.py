@@ -28,7 +28,6 @@ from by_hand import (
     save_model,
 )
 from napari.layers import Labels
-from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QTimer
 from safetensors.numpy import load_file
 
@@ -46,11 +45,6 @@ if TYPE_CHECKING:
     MakeViewer = Callable[..., Viewer]
 
 SMALL = {"depth": 1, "width": 4, "patch_size": 32, "batch_size": 2}
-
-
-@pytest.fixture(autouse=True)
-def _no_old_notes() -> None:
-    notification_manager.records.clear()
 
 
 def train(qtbot: QtBot, viewer: Viewer, **options: Any) -> Any:

@@ -15,7 +15,6 @@ from by_hand import (
     run_to_the_end,
     save_model,
 )
-from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QStyle, QStyleOptionSlider
 
@@ -31,11 +30,6 @@ if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
 
     MakeViewer = Callable[..., Viewer]
-
-
-@pytest.fixture(autouse=True)
-def _no_old_notes() -> None:
-    notification_manager.records.clear()
 
 
 def add_prediction(

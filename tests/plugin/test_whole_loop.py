@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from by_hand import PLUGIN, WAIT, choose, click, idle, open_widget, run_to_the_end
-from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication, QFileDialog, QWidget
@@ -24,11 +23,6 @@ if TYPE_CHECKING:
     from pytestqt.qtbot import QtBot
 
 SMALL = {"depth": 1, "width": 8, "patch_size": 64, "batch_size": 1}
-
-
-@pytest.fixture(autouse=True)
-def _no_old_notes() -> None:
-    notification_manager.records.clear()
 
 
 def write_number(qtbot: QtBot, form: Any, name: str, value: int) -> None:

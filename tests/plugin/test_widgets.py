@@ -22,7 +22,6 @@ from by_hand import (
     run_to_the_end,
 )
 from napari.layers import Image
-from napari.utils.notifications import notification_manager
 
 from napari_unet.config import TrainingConfig
 from napari_unet.data import open_stack, synthetic_em, write_stack
@@ -48,11 +47,6 @@ def set_options(widget: TrainWidget, **values: Any) -> None:
 def begin(qtbot: QtBot, widget: TrainWidget) -> None:
     click(qtbot, widget.train_button)
     qtbot.waitUntil(lambda: "step" in widget.progress.words.text(), timeout=WAIT)
-
-
-@pytest.fixture(autouse=True)
-def _no_old_notes() -> None:
-    notification_manager.records.clear()
 
 
 def test_open_train_predict_save_and_open_again(

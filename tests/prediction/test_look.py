@@ -18,6 +18,7 @@ from napari_unet.events import LookStarted, TilePredicted
 from napari_unet.model import Model
 from napari_unet.networks import build_network
 from napari_unet.prediction import predict
+from napari_unet.prediction.block import with_classes
 from napari_unet.prediction.look import look_events, prepare_look
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def test_tiles_need_no_pixels_but_those_in_reach_and_are_the_whole(
     net, config = model(**network), PredictionConfig(tile=tile, **FP32)
     nothing = Excerpt(np.empty([0] * len(shape), np.uint8), shape, [0] * len(shape))
     measured = measure_normalisation(Stack(pixels, axes))
-    look = prepare_look(net, Stack(nothing, axes), config, measured)
+    look = prepare_look(net, Stack(nothing, axes), config, measured, "probabilities")
     (started,) = look_events(look, [], tmp_path)
     assert isinstance(started, LookStarted)
     spans = [list(pairwise(cuts)) for cuts in started.cuts]
@@ -73,12 +74,16 @@ def test_tiles_need_no_pixels_but_those_in_reach_and_are_the_whole(
         np.save(path, pixels[tuple(slice(*each) for each in box)])
         starts = [first for first, _ in box]
         tiles.append({"bounds": bounds, "image": str(path), "starts": starts})
-    whole = predict(net, pixels, axes=axes, tile=tile, **FP32)
-    found = np.zeros_like(whole)
+    labels, whole = predict(net, pixels, axes=axes, output="both", tile=tile, **FP32)
+    found, shares = np.zeros_like(labels), np.zeros_like(whole)
     for event in look_events(look, tiles, tmp_path):
         if isinstance(event, TilePredicted):
-            found[tuple(slice(*each) for each in event.bounds)] = np.load(event.path)
-    np.testing.assert_array_equal(found, whole)
+            box = tuple(slice(*each) for each in event.bounds)
+            found[box] = np.load(event.path)
+            assert event.probabilities
+            shares[with_classes(box)] = np.load(event.probabilities)
+    np.testing.assert_array_equal(found, labels)
+    np.testing.assert_allclose(shares, whole, atol=1e-5)
 
 
 def test_a_tile_is_computed_once_and_a_stop_comes_between_tiles(
@@ -89,7 +94,7 @@ def test_a_tile_is_computed_once_and_a_stop_comes_between_tiles(
     first, second, *_ = look.cuts[1]
     tiles = [{"bounds": [[0, look.cuts[0][1]], [first, second]]}]
     list(look_events(look, tiles, tmp_path))
-    monkeypatch.setattr(type(look), "__call__", lambda *_: 1 / 0)
+    monkeypatch.setattr(type(look), "both", lambda *_: 1 / 0)
     events = list(look_events(look, tiles, tmp_path))
     assert len(events) == 2
     assert not list(tmp_path.glob("*.part"))

@@ -59,7 +59,8 @@ def add_sections(parser: argparse.ArgumentParser) -> None:
         "--sections",
         type=section_range,
         metavar="FROM:TO",
-        help="only these sections, counted from 0, TO not included",
+        help="only these sections, counted from 0, TO not included; it may lie beyond "
+        "the end",
     )
 
 

@@ -129,7 +129,7 @@ class LookStarted(Event):
     reach : list of int
         How far beyond a tile pixels are read for it, along each of `axes`.
     dtype : str
-        That of the result.
+        That of the labels or values.
     """
 
     axes: str
@@ -148,7 +148,10 @@ class TilePredicted(Event):
         First pixel and the one after the last along each axis of the labels.
     path : str
         The .npy file with its labels or values.
+    probabilities : str or None
+        That with its probabilities, classes before rows, if they are wanted.
     """
 
     bounds: list[list[int]]
     path: str
+    probabilities: str | None = None

@@ -148,9 +148,8 @@ def _parts(
             yield f"attention {gate}", "image", maps, _HIDDEN
     elif name == "probabilities":
         for index, each in enumerate(info["classes"]["names"]):
-            colour = _COLORMAPS[index % len(_COLORMAPS)]
             part = pixels[..., index, :, :]
-            yield f"P({each})", "image", part, {**_HIDDEN, "colormap": colour}
+            yield f"P({each})", "image", part, look_of_class(index)
     elif name == "objects":
         yield "objects", "labels", pixels, {"opacity": 0.5}
     elif name == "uncertainty":
@@ -159,6 +158,11 @@ def _parts(
         yield "prediction", "labels", pixels, {"opacity": 0.5}
     else:
         yield name, "image", pixels, {"contrast_limits": usual_values(info["scale"])}
+
+
+def look_of_class(index: int) -> dict[str, Any]:
+    """Return how the probabilities of a class are shown."""
+    return {**_HIDDEN, "colormap": _COLORMAPS[index % len(_COLORMAPS)]}
 
 
 def usual_values(scale: Mapping[str, Any]) -> tuple[float, float]:

@@ -18,6 +18,7 @@ from napari_unet.plugin.settings import PLUGIN
 from napari_unet.plugin.worker_client import WorkerClient
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from napari.components import ViewerModel
@@ -66,8 +67,32 @@ class Session(QObject):
         self.models = [path, *(each for each in self.models if each != path)]
         self.model_trained.emit(model)
 
-    def start(self, job: PixelJob) -> None:
-        """Start a job; the caller has made sure with `check_free` that it can."""
+    def start(
+        self,
+        job: PixelJob,
+        *,
+        reported: Callable[[Any], object] | None = None,
+        failed: Callable[[str], object] | None = None,
+        died: Callable[[str], object] | None = None,
+        ended: Callable[[], object] | None = None,
+    ) -> None:
+        """Start a job; the caller has made sure with `check_free` that it can.
+
+        Parameters
+        ----------
+        job : PixelJob
+        reported, failed, died, ended : callable, optional
+            What hears of it, by the signals of these names; `failed` also where it
+            died, unless that has a hearer of its own.
+        """
+        for signal, heard in (
+            (job.reported, reported),
+            (job.failed, failed),
+            (job.died, died or failed),
+            (job.ended, ended),
+        ):
+            if heard is not None:
+                signal.connect(heard)
         if before := self._jobs.get(job.worker):
             before.stop()  # it gives way
         self._jobs[job.worker] = job

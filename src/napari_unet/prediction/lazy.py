@@ -69,21 +69,33 @@ class LazyPrediction:
             Labels in mask values, or the values of a model of regression, of the shape
             of the region; or probabilities, with an axis for the classes before rows.
         """
-        work = self.work
-        wanted = self.output == "probabilities"
-        result = np.empty(self._shape(region.shape), self.dtype)
-        part = self._part(region, stack or work.stack)
+        labels, probabilities = self.both(region, stack)
+        return labels if probabilities is None else probabilities
+
+    def both(
+        self, region: Region, stack: Stack | None = None
+    ) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """Predict the labels of a box, and its probabilities if those are the output.
+
+        The parameters, and both results, are those of a call.
+        """
+        target = self.work.model.target
+        labels = np.empty(region.shape, target.dtype)
+        probabilities = None
+        if wanted := self.output == "probabilities":
+            *before, rows, columns = region.shape
+            probabilities = np.empty((*before, target.n, rows, columns), np.float32)
+        part = self._part(region, stack or self.work.stack)
         for block in part.blocks(probabilities=wanted):
             if isinstance(block, int):
                 continue
-            if block.probabilities is None:
-                result[block.place] = work.model.target.decode(block.labels)
-            else:
+            labels[block.place] = target.decode(block.labels)
+            if probabilities is not None and block.probabilities is not None:
                 shares = block.probabilities
                 if shares.ndim == 4:
                     shares = np.moveaxis(shares, 0, -3)
-                result[with_classes(block.place)] = shares
-        return result
+                probabilities[with_classes(block.place)] = shares
+        return labels, probabilities
 
     def reach(self) -> tuple[int, ...]:
         """Return how far beyond a tile pixels are read for it, along each of `axes`."""
@@ -113,11 +125,6 @@ class LazyPrediction:
         bounds = box.along("ZYX"[-len(shape) :])
         plan = work.predictor.plan(shape, whole.window, bounds, blended=whole.blended)
         return replace(part, plan=plan)
-
-    def _shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        if self.output == "labels":
-            return shape
-        return (*shape[:-2], self.work.model.target.n, *shape[-2:])
 
 
 def _read(work: Prediction) -> list[tuple[int, int]]:

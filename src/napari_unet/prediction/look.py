@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari_unet.data.normalisation import Normalisation
     from napari_unet.data.stack import Stack
     from napari_unet.model import Model
+    from napari_unet.prediction.lazy import Output
 
 _TILE = {2: (256, 8), 3: (64, 4)}
 """Length of a tile by the network's dimensions: at least so many pixels, and so many
@@ -32,6 +33,7 @@ def prepare_look(
     stack: Stack,
     config: PredictionConfig,
     normalise: Normalisation | None = None,
+    output: Output = "labels",
 ) -> LazyPrediction:
     """Make a model ready to predict what is looked at, in tiles soon computed.
 
@@ -43,6 +45,8 @@ def prepare_look(
         Its `tile` is kept; where there is none, one is chosen.
     normalise : Normalisation, optional
         As measured before; by default the image is read for it.
+    output : {"labels", "probabilities"}
+        The latter besides labels.
     """
     work = prepare(model, stack, config, normalise=normalise)
     if config.tile is None and not work.plan.blended:
@@ -51,7 +55,7 @@ def prepare_look(
         tile = max(least, radii * max(work.predictor.geometry.radii))
         window = [min(tile, most) for most in work.plan.window]
         work = replace(work, plan=work.predictor.plan(seen, window))
-    return LazyPrediction(work)
+    return LazyPrediction(work, output)
 
 
 def look_events(
@@ -83,18 +87,22 @@ def look_events(
         prediction.axes,
         [list(cuts) for cuts in prediction.cuts],
         list(prediction.reach()),
-        prediction.dtype.str,
+        np.dtype(prediction.work.model.target.dtype).str,
     )
     for tile in tiles:
         if should_stop():
             return
         bounds = tile["bounds"]
         name = "_".join(str(start) for start, _ in bounds)
-        path = folder / f"{name}.npy"
+        path, beside = folder / f"{name}.npy", folder / f"{name}.probabilities.npy"
         if not path.exists():
             region = Region(prediction.axes, tuple((a, b) for a, b in bounds))
-            _save(path, prediction(region, _pixels_of(tile, prediction.work.stack)))
-        yield TilePredicted(bounds, str(path))
+            pixels = _pixels_of(tile, prediction.work.stack)
+            labels, probabilities = prediction.both(region, pixels)
+            if probabilities is not None:
+                _save(beside, probabilities)
+            _save(path, labels)
+        yield TilePredicted(bounds, str(path), str(beside) if beside.exists() else None)
 
 
 def _pixels_of(tile: dict[str, Any], stack: Stack) -> Stack:

@@ -103,7 +103,6 @@ class Trainer:
         self.should_stop = should_stop
         self.control = control or Control()
         reuse_memory()
-        team.join()
         config = team.same(config)
         team.check(config.batch_size, config.device)
         kept = what_is_kept(self.run.config()) if self.run and resume else None

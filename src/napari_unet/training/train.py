@@ -116,6 +116,7 @@ def train(
     if resume and folder is None:
         raise ConfigError("There is no run to resume: say which by run=.")
     team = find_team()
+    team.join()  # first of all: who waits for one that has failed is not told so
     resume = resume or team.was_at(folder)
     with stop_on_interrupt(insist=False) if team.several else nullcontext() as stop:
         trainer = Trainer(

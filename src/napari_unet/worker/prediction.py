@@ -106,4 +106,5 @@ def _ready_to_look(known: str, changed: int) -> LazyPrediction:
         config = replace(config, precision="fp32")  # no pixels to try bfloat16 on
     measured = request.get("normalisation")
     normalise = measured and Normalisation.from_dict(measured)
-    return prepare_look(model, image_of(request), config, normalise)
+    output = request.get("output", "labels")
+    return prepare_look(model, image_of(request), config, normalise, output)

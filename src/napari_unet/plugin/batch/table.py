@@ -6,7 +6,6 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import (
-    QAbstractTableModel,
     QEvent,
     QModelIndex,
     QObject,
@@ -15,44 +14,39 @@ from qtpy.QtCore import (
     Signal,
 )
 from qtpy.QtGui import QColor, QKeyEvent
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QHeaderView,
-    QTableView,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_unet.plugin.batch.rows import AT_WORK, FAILED, RESULTS, WAITING, Column, Row
+from napari_unet.plugin.parts.table import SortedModel, docked_below, table_view
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from napari.components import ViewerModel
+    from numpy.typing import NDArray
 
-_SHOWN = 100  # rows from which the width of a column is told
+_LOOKED_AT = 100  # rows from which the width of a column is told
 _WIDTHS = 80, 320  # least and most pixels of a column at first
 _SIZE = QSize(400, 150)  # which leaves room for the widget beside it in a small window
 _RED = QColor("#d64a44")  # to be read on dark and on light
 
 
-class BatchModel(QAbstractTableModel):
-    """Rows that change one at a time, sorted without moving them."""
+class BatchModel(SortedModel):
+    """Rows that change one at a time."""
 
     def __init__(self) -> None:
         super().__init__()
         self.rows: list[Row] = []
         self.columns: Sequence[Column] = RESULTS
         self._entries: dict[str, int] = {}  # of `rows`, by name
-        self._order: list[int] = []  # entries, as they are shown
-        self._places: list[int] = []  # where each entry is shown
 
     def show(self, rows: list[Row], columns: Sequence[Column]) -> None:
         """Show other rows."""
         self.beginResetModel()
         self.rows, self.columns = rows, columns
         self._entries = {row.item.name: entry for entry, row in enumerate(rows)}
-        self._arrange(list(range(len(rows))))
+        self.lay_out(len(rows), len(columns))
         self.endResetModel()
 
     def find(self, name: str) -> Row | None:
@@ -62,7 +56,7 @@ class BatchModel(QAbstractTableModel):
 
     def touch(self, row: Row) -> None:
         """Have a row drawn anew."""
-        place = self._places[self._entries[row.item.name]]
+        place = self.place(self._entries[row.item.name])
         last = self.index(place, len(self.columns) - 1)
         self.dataChanged.emit(self.index(place, 0), last)
 
@@ -75,15 +69,7 @@ class BatchModel(QAbstractTableModel):
 
     def row_at(self, place: int) -> Row:
         """Return the row that is shown there."""
-        return self.rows[self._order[place]]
-
-    def rowCount(self, parent: QModelIndex | None = None) -> int:
-        """Return the number of images."""
-        return 0 if parent is not None and parent.isValid() else len(self.rows)
-
-    def columnCount(self, parent: QModelIndex | None = None) -> int:
-        """Return the number of columns."""
-        return 0 if parent is not None and parent.isValid() else len(self.columns)
+        return self.rows[self.entry(place)]
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Return what a cell shows."""
@@ -113,33 +99,15 @@ class BatchModel(QAbstractTableModel):
             return column.hint
         return column.title if role == Qt.ItemDataRole.DisplayRole else None
 
-    def sort(
-        self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder
-    ) -> None:
-        """Sort by a column, what is not known last; of alike rows the order stays."""
-        if not 0 <= column < len(self.columns):
-            return
-        self.layoutAboutToBeChanged.emit()
-        before = self.persistentIndexList()
-        entries = [self._order[index.row()] for index in before]
+    def in_order(
+        self, column: int, entries: NDArray[np.intp], *, descending: bool
+    ) -> list[int]:
+        """Return the entries sorted by a column, what is not known last."""
         values = [self.columns[column].value(row) for row in self.rows]
-        known = [entry for entry in self._order if values[entry] is not None]
-        known.sort(
-            key=values.__getitem__, reverse=order == Qt.SortOrder.DescendingOrder
-        )
-        unknown = [entry for entry in self._order if values[entry] is None]
-        self._arrange(known + unknown)
-        after = [
-            self.index(self._places[entry], index.column())
-            for entry, index in zip(entries, before, strict=True)
-        ]
-        self.changePersistentIndexList(before, after)
-        self.layoutChanged.emit()
-
-    def _arrange(self, order: list[int]) -> None:
-        self._order, self._places = order, [0] * len(order)
-        for place, entry in enumerate(order):
-            self._places[entry] = place
+        known = [entry for entry in entries.tolist() if values[entry] is not None]
+        known.sort(key=values.__getitem__, reverse=descending)
+        unknown = [entry for entry in entries.tolist() if values[entry] is None]
+        return known + unknown
 
 
 class BatchTable(QWidget):
@@ -151,21 +119,11 @@ class BatchTable(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.model = BatchModel()
-        self.view = QTableView()
-        self.view.setModel(self.model)
-        self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.view.setSortingEnabled(True)
+        hint = "A double click, or Enter, opens an image with its results."
+        self.view = table_view(self.model, hint, _LOOKED_AT)
         self.view.setWordWrap(False)
         self.view.setTabKeyNavigation(False)
-        self.view.setToolTip(
-            "<p>A double click, or Enter, opens an image with its results.</p>"
-        )
-        self.view.verticalHeader().setDefaultSectionSize(22)
-        header = self.view.horizontalHeader()
-        header.setResizeContentsPrecision(_SHOWN)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-        header.setStretchLastSection(True)
+        self.view.horizontalHeader().setStretchLastSection(True)
         self.view.doubleClicked.connect(self._open)
         self.view.installEventFilter(self)
         layout = QVBoxLayout(self)
@@ -211,16 +169,4 @@ _TABLES = weakref.WeakValueDictionary()
 
 def table_of(viewer: ViewerModel) -> BatchTable:
     """Return the table of a viewer, docked below the canvas; there is one for each."""
-    key = id(getattr(viewer, "__wrapped__", viewer))
-    table = _TABLES.get(key)
-    if table is None or not _is_docked(table):
-        table = _TABLES[key] = BatchTable()
-        viewer.window.add_dock_widget(table, name="Batch images", area="bottom")
-    return table
-
-
-def _is_docked(table: BatchTable) -> bool:
-    try:
-        return table.parent() is not None
-    except RuntimeError:  # Qt has deleted it with its window
-        return False
+    return docked_below(viewer, _TABLES, BatchTable, "Batch images")

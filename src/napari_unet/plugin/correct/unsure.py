@@ -259,19 +259,18 @@ class UnsureBox(QGroupBox):
         self._job = job
         self._again = False
         self.progress.begin(words)
-        job.reported.connect(self._on_event)
-        job.failed.connect(self._on_failed)
-        job.died.connect(self._on_failed)
-        job.ended.connect(self._on_ended)
-        session.start(job)
+        session.start(
+            job,
+            reported=self._on_event,
+            failed=self._on_failed,
+            ended=self._on_ended,
+        )
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, SectionsDone):
-            words = f"section {event.done} of {event.total}"
-            self.progress.show_share(event.done / event.total, None, words)
+            self.progress.show_done(event.done, event.total, "sections")
         elif isinstance(event, TilesDone):
-            words = f"{event.done} of {event.total} tiles"
-            self.progress.show_share(event.done / event.total, None, words)
+            self.progress.show_done(event.done, event.total, "tiles")
         elif isinstance(event, PredictionFinished):
             self._add_predicted()
         elif isinstance(event, PlacesFound):

@@ -117,34 +117,34 @@ def order_comparison(
         )
     session.check_free(session.side)
     config = EvaluationConfig.from_dict(entered)
-    model = known_model(prediction)
+    true = stack_from_layer(truth)
     predicted = find_predicted(viewer, prediction, truth)
-    true, shape = stack_from_layer(truth), predicted.stacks[0]
-    overlap = _overlap(prediction, truth, shape, true)
+    overlap = _overlap(prediction, truth, predicted.stacks[0], true)
     sides = {
         "prediction": _predicted(predicted, overlap.first),
         "truth": _side("truth", truth, true, overlap.second),
     }
     remarks = [overlap.remark] if overlap.remark else []
     if image is not None:
-        shown = _image(image, truth, true, overlap.second)
-        if shown is None:
+        if shown := _image(image, truth, true, overlap.second):
+            sides["image"] = shown
+        else:
             remarks.append(
                 f"{image.name!r} does not lie on the truth: there is no picture of it."
             )
-        else:
-            sides["image"] = shown
+    model = known_model(prediction)
+    about = {"kind": kind, "model": model and str(model), "remarks": remarks}
+    job = _job(session, sides, {**about, "options": config.to_dict()})
+    metadata = {MODEL_KEY: str(model or ""), RESULT_KEY: {"what": "errors"}}
+    place = _placed(truth, true, overlap.second)
+    return Comparing(job, prediction.name, true.section_axes, place, metadata)
+
+
+def _job(session: Session, sides: dict[str, _Side], asked: dict[str, Any]) -> PixelJob:
     folder = pixels.temporary_folder()
-    request = {
-        "do": "evaluate",
-        "kind": kind,
-        "options": config.to_dict(),
-        "model": model and str(model),
-        "remarks": remarks,
-        "results": {
-            "errors": str(folder / "errors.npy"),
-            "page": str(folder / "report.html"),
-        },
+    results = {
+        "errors": str(folder / "errors.npy"),
+        "page": str(folder / "report.html"),
     }
 
     def prepare(cancelled: Event) -> dict[str, Any] | None:
@@ -153,10 +153,8 @@ def order_comparison(
         }
         return None if None in found.values() else found
 
-    job = PixelJob(session.side, request, prepare, folder)
-    metadata = {MODEL_KEY: str(model or ""), RESULT_KEY: {"what": "errors"}}
-    place = _placed(truth, true, overlap.second)
-    return Comparing(job, prediction.name, true.section_axes, place, metadata)
+    request = {"do": "evaluate", **asked, "results": results}
+    return PixelJob(session.side, request, prepare, folder)
 
 
 def comparison_recipe(

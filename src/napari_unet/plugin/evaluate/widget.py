@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -259,15 +258,15 @@ class EvaluateWidget(DockedWidget):
         self._job = job = ordered.job
         self.status.setText("")
         self.progress.begin("Reading the layers …")
-        self._started = time.monotonic()
         self._ends_as = "Cancelled. Nothing was added."
         self._done_recipe = self._recipe_if_files()
-        job.reported.connect(self._on_event)
-        job.failed.connect(self._on_failed)
-        job.died.connect(self._on_failed)
-        job.ended.connect(self._on_ended)
         self._update_buttons()
-        self.session.start(job)
+        self.session.start(
+            job,
+            reported=self._on_event,
+            failed=self._on_failed,
+            ended=self._on_ended,
+        )
 
     def _on_cancel(self) -> None:
         if self._job is not None:
@@ -307,10 +306,7 @@ class EvaluateWidget(DockedWidget):
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, SectionsDone):
-            share = event.done / event.total
-            left = (time.monotonic() - self._started) * (1 - share) / share
-            words = f"{event.done} of {event.total} sections"
-            self.progress.show_share(share, left, words)
+            self.progress.show_done(event.done, event.total, "sections")
         elif isinstance(event, EvaluationFinished):
             assert self._ordered is not None
             self._page = Path(event.page).read_text("utf-8")

@@ -1,4 +1,4 @@
-"""The layer that shows a prediction as far as it is computed, and what is in view."""
+"""The layers that show a prediction as far as it is computed, and what is in view."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 
 from napari_unet.data.stack import Stack
-from napari_unet.plugin.look.levels import Levels
+from napari_unet.plugin.look.levels import KEPT, Levels
 from napari_unet.plugin.parts.choices import LOOK_KEY, MODEL_KEY
 from napari_unet.plugin.predict.where import OutsideError, region_in, view_box
-from napari_unet.plugin.results import usual_values
+from napari_unet.plugin.results import look_of_class, usual_values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from napari.components import ViewerModel
+    from napari.layers import Layer
     from numpy.typing import NDArray
 
     from napari_unet.data.region import Region
+    from napari_unet.events import LookStarted
     from napari_unet.plugin.results import Target
 
 _VEIL = (0.25, 0.3, 0.4, 1.0)  # over what is not computed yet; half of it is seen
@@ -30,83 +32,33 @@ _NOT_YET = "not computed yet"
 
 
 class LazyView:
-    """A prediction in a layer of the viewer, empty at first.
+    """A part of a prediction in a layer of the viewer, empty at first.
 
     Parameters
     ----------
     viewer : napari.components.ViewerModel
     target : Target
         The image.
-    info : mapping
-        `napari_unet.model.read_info` of the model.
-    model : str
-        Its path.
-    axes : str
-        Those of the result, rows and columns last.
-    shape : sequence of int
-    dtype : str
-
-    Attributes
-    ----------
-    layer : Layer
-        Labels in mask values; for regression an image of the values.
     levels : Levels
+    layer : Layer
+        Shows them; its rows and columns are those of the image.
+    of_class : int, optional
+        The class whose probabilities they are.
     """
 
     def __init__(
         self,
         viewer: ViewerModel,
         target: Target,
-        info: Mapping[str, Any],
-        model: str,
-        axes: str,
-        shape: Sequence[int],
-        dtype: str,
+        levels: Levels,
+        layer: Layer,
+        of_class: int | None = None,
     ) -> None:
         self._viewer = viewer
-        classes = info["classes"]
-        self._values = classes and [int(value) for value in classes["values"]]
-        kind = np.dtype(dtype)
-        if classes and kind.kind == "f":
-            kind = np.dtype(np.int32)  # labels are whole numbers
-        self._unknown = _unused(self._values, kind) if classes else math.nan
-        order = [axes.index(axis) for axis in target.axes]
-        self.levels = Levels(shape, kind, self._unknown, order)
-        self._labels = Stack(self.levels.levels[0], target.axes)
-        meta: dict[str, Any] = {
-            **target.place,
-            "name": f"{target.name} prediction, where looked at",
-            "metadata": {MODEL_KEY: model, LOOK_KEY: True},
-            "multiscale": True,
-        }
-        if classes:
-            self.layer = viewer.add_labels(self.levels.levels, opacity=0.5, **meta)
-            self._name_values(classes["names"])
-            self.colour()
-        else:
-            limits = usual_values(info["scale"])
-            self.layer = viewer.add_image(
-                self.levels.levels, contrast_limits=limits, **meta
-            )
-
-    def colour(self, _: Any = None) -> None:
-        """Colour the classes as in other predictions, and veil what is not computed.
-
-        In 3-D the veil would hide all.
-        """
-        if self._values is None:
-            return
-        usual = Labels(np.zeros((1, 1), self._labels.dtype))
-        colours: dict[float | None, Any] = {
-            value: usual.get_color(value) for value in self._values
-        }
-        veiled = self._viewer.dims.ndisplay == 2
-        colours |= {
-            self._unknown: _VEIL if veiled else "transparent",
-            0: "transparent",
-            None: "transparent",
-        }
-        self.layer.colormap = DirectLabelColormap(color_dict=colours)
+        self._shown = Stack(levels.levels[0], target.axes)
+        self.levels = levels
+        self.layer = layer
+        self.of_class = of_class
 
     def in_view(self) -> tuple[int, tuple[tuple[int, int], ...]] | None:
         """Return which level is shown and what of it, in its pixels; None for nothing.
@@ -131,7 +83,7 @@ class LazyView:
         seen = self.in_view()
         if seen is None:
             return False
-        axes = [self._labels.axes.index(axis) for axis in "YX"]
+        axes = [self._shown.axes.index(axis) for axis in "YX"]
         drawn = self.layer.corner_pixels[:, axes].T
         return any(
             first < low - _ROUNDED or last > high + 1 + _ROUNDED
@@ -142,32 +94,142 @@ class LazyView:
         layer, dims = self.layer, self._viewer.dims
         if layer not in self._viewer.layers or not layer.visible or dims.ndisplay != 2:
             return None
-        axes = self._labels.axes
+        axes = self._shown.axes
         if {axes[axis - dims.ndim] for axis in dims.displayed} != {"Y", "X"}:
             return None
         try:
             box = view_box(self._viewer, layer)
-            return region_in(box, layer, self._labels, "view")
+            return region_in(box, layer, self._shown, "view")
         except OutsideError:
             return None
 
     def put(self, bounds: Sequence[tuple[int, int]], pixels: NDArray[Any]) -> None:
-        """Take the labels or values of a box, at full resolution."""
-        kind = self._labels.dtype
+        """Take the pixels of a box, at full resolution."""
+        kind = self._shown.dtype
         self.levels.put(bounds, pixels.astype(kind), self.layer.data_level)
 
     def show(self) -> None:
         """Draw what has come to be known."""
         self.layer.refresh(thumbnail=False, highlight=False, extent=False)
 
-    def _name_values(self, names: Sequence[str]) -> None:
-        self.layer.features = {
-            "index": [*self._values, self._unknown],
-            "class": [*names, _NOT_YET],
+
+class LazyLabels(LazyView):
+    """The labels, in mask values, veiled where they are not computed yet.
+
+    Parameters
+    ----------
+    viewer, target, levels, layer
+        As of `LazyView`.
+    classes : mapping
+        Names and values.
+    unknown : int
+        Stands where nothing is computed.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        target: Target,
+        levels: Levels,
+        layer: Layer,
+        classes: Mapping[str, Any],
+        unknown: int,
+    ) -> None:
+        super().__init__(viewer, target, levels, layer)
+        self._values = [int(value) for value in classes["values"]]
+        self._unknown = unknown
+        layer.features = {
+            "index": [*self._values, unknown],
+            "class": [*classes["names"], _NOT_YET],
+        }
+        self.colour()
+
+    def colour(self, _: Any = None) -> None:
+        """Colour the classes as in other predictions, and veil what is not computed.
+
+        In 3-D the veil would hide all.
+        """
+        usual = Labels(np.zeros((1, 1), self._shown.dtype))
+        colours: dict[float | None, Any] = {
+            value: usual.get_color(value) for value in self._values
+        }
+        veiled = self._viewer.dims.ndisplay == 2
+        colours |= {
+            self._unknown: _VEIL if veiled else "transparent",
+            0: "transparent",
+            None: "transparent",
+        }
+        self.layer.colormap = DirectLabelColormap(color_dict=colours)
+
+
+def add_views(
+    viewer: ViewerModel,
+    target: Target,
+    info: Mapping[str, Any],
+    model: str,
+    started: LookStarted,
+    *,
+    probabilities: bool,
+) -> list[LazyView]:
+    """Add the layers of a prediction to the viewer, empty.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+    target : Target
+        The image.
+    info : mapping
+        `napari_unet.model.read_info` of the model.
+    model : str
+        Its path.
+    started : LookStarted
+    probabilities : bool
+        Whether images of the probabilities are wanted; they are hidden at first.
+
+    Returns
+    -------
+    list of LazyView
+        That of the labels, or for regression of the values, then those of the
+        probabilities in class order.
+    """
+    shape = [cuts[-1] for cuts in started.cuts]
+    order = [started.axes.index(axis) for axis in target.axes]
+    classes = info["classes"]
+    names = classes["names"] if classes and probabilities else ()
+
+    def levels(dtype: np.dtype[Any], unknown: float) -> Levels:
+        return Levels(shape, dtype, unknown, order, KEPT // (1 + len(names)))
+
+    def meta(what: str) -> dict[str, Any]:
+        return {
+            **target.place,
+            "name": f"{target.name} {what}, where looked at",
+            "metadata": {MODEL_KEY: model, LOOK_KEY: True},
+            "multiscale": True,
         }
 
+    images = []
+    for index, name in enumerate(names):
+        pixels = levels(np.dtype(np.float32), math.nan)
+        look = {**meta(f"P({name})"), **look_of_class(index)}
+        layer = viewer.add_image(pixels.levels, **look)
+        images.append(LazyView(viewer, target, pixels, layer, index))
+    kind = np.dtype(started.dtype)
+    if not classes:
+        pixels, limits = levels(kind, math.nan), usual_values(info["scale"])
+        layer = viewer.add_image(
+            pixels.levels, contrast_limits=limits, **meta("prediction")
+        )
+        return [LazyView(viewer, target, pixels, layer)]
+    if kind.kind == "f":
+        kind = np.dtype(np.int32)  # labels are whole numbers
+    unknown = _unused(classes["values"], kind)
+    pixels = levels(kind, unknown)
+    layer = viewer.add_labels(pixels.levels, opacity=0.5, **meta("prediction"))
+    return [LazyLabels(viewer, target, pixels, layer, classes, unknown), *images]
 
-def _unused(values: Sequence[int], dtype: np.dtype[Any]) -> int:
+
+def _unused(values: Sequence[float], dtype: np.dtype[Any]) -> int:
     """Return the largest number that is none of `values`."""
     return next(
         number for number in range(np.iinfo(dtype).max, 0, -1) if number not in values

@@ -19,7 +19,7 @@ from napari_unet.config import PredictionConfig
 from napari_unet.events import Event, LookStarted, TilePredicted
 from napari_unet.model import find_model, read_info
 from napari_unet.plugin.layers import stack_from_layer
-from napari_unet.plugin.look.layer import LazyView
+from napari_unet.plugin.look.layer import LazyLabels, LazyView, add_views
 from napari_unet.plugin.look.pixels import LookPixels, TileFiles
 from napari_unet.plugin.pixels import describe, remove
 from napari_unet.plugin.predict.fit import TrainedModel
@@ -70,9 +70,9 @@ class Soon:
 
 
 class Look(QObject):
-    """A layer that is predicted where and when it is looked at.
+    """Layers that are predicted where and when they are looked at.
 
-    It ends when its layer is removed, or its image before there is one, or with the
+    It ends when all of them are removed, or its image before there are any, or with the
     window. Other jobs go first in the worker: while one is at work, only what is known
     already is shown.
 
@@ -86,6 +86,8 @@ class Look(QObject):
         File or run folder.
     options : dict
         Of `PredictionConfig`.
+    probabilities : bool
+        Whether there are images of the probabilities, too.
 
     Raises
     ------
@@ -103,6 +105,8 @@ class Look(QObject):
         image: Image,
         model: Path,
         options: dict[str, Any],
+        *,
+        probabilities: bool = False,
     ) -> None:
         file = find_model(model)
         info = read_info(file)
@@ -122,18 +126,21 @@ class Look(QObject):
             **describe(stack, self._folder),
             "model": str(file),
             "options": config.to_dict(),
+            "output": "probabilities" if probabilities else "labels",
             "folder": str(self._folder),
         }
         target = Target.of(image, stack)
-        self._make_view = partial(LazyView, viewer, target, info, str(model))
-        self._view: LazyView | None = None  # until the worker has opened the image
+        self._add_views = partial(
+            add_views, viewer, target, info, str(model), probabilities=probabilities
+        )
+        self._views: list[LazyView] = []  # none until the worker has opened the image
         self._started = LookStarted("", [], [], "")
         self._job: Job | None = None
         self._ordered: list[dict[str, Any]] = []  # tiles the worker is to predict
         self._reading = True  # a thread of ours is at the image
         self._arrived: deque[Tile] = deque()  # tiles that wait to be read
         self._shown: set[Tile] = set()  # since the view last moved
-        self._seen: Any = None
+        self._seen: list[Any] = []  # of each layer, what is in view
         self._left = 0  # tiles in view that are to come
         self._halted = self._over = False
         self._look_soon = Soon(self, self._look, _PAUSE)
@@ -146,18 +153,17 @@ class Look(QObject):
         self._in_background(self._pixels.open, then=self._on_opened)
 
     @property
-    def layer(self) -> Layer | None:
-        """The layer; None until the image is measured."""
-        return self._view.layer if self._view else None
+    def layers(self) -> list[Layer]:
+        """Those of the labels or values and then the probabilities, once there are."""
+        return [view.layer for view in self._views]
 
     @property
     def complete(self) -> bool:
         """Whether all that is in view is computed and shown."""
         at_work = self._reading or self._job is not None or self._arrived
-        view = self._view
-        if view is None or at_work or view.is_ahead():
+        if at_work or not self._views or self._is_ahead():
             return False
-        return not self._missing(view)
+        return not self._missing()
 
     def end(self) -> None:
         """Compute no more, and remove what was kept on the disk."""
@@ -165,7 +171,7 @@ class Look(QObject):
             return
         self._over = True
         self._viewer.layers.events.removed.disconnect(self._on_removed)
-        if self._view is not None:
+        if self._started.axes:
             self._connect("disconnect")
         if self._job is not None:
             self._session.worker.stop()
@@ -179,13 +185,13 @@ class Look(QObject):
         """Have what is in view read or predicted, as far as it is not known."""
         if self._over or self._halted or self._reading:
             return
-        if self._view is None:
+        if not self._views:
             self._submit([])
             return
-        if self._view.is_ahead():
+        if self._is_ahead():
             self._look_soon()
             return
-        missing = self._missing(self._view)
+        missing = self._missing()
         self._arrived = deque(tile for tile in missing if tile in self._files)
         if self._arrived:
             self._read_soon()
@@ -198,26 +204,30 @@ class Look(QObject):
             self._order(wanted)
         self._tell(len(wanted))
 
-    def _missing(self, view: LazyView) -> list[Tile]:
+    def _is_ahead(self) -> bool:
+        return any(view.is_ahead() for view in self._views)
+
+    def _missing(self) -> list[Tile]:
         """List the tiles to be shown, those in the middle of the view first."""
-        seen = view.in_view()
+        seen = [view.in_view() for view in self._views]
         if seen != self._seen:
             self._seen = seen
             self._shown.clear()
-        if seen is None:
-            return []
-        missing = view.levels.missing(*seen, self._started.cuts)
+        missing: dict[Tile, None] = {}  # in order, as those of all layers are the same
+        for view, part in zip(self._views, seen, strict=True):
+            if part is not None:
+                found = view.levels.missing(*part, self._started.cuts)
+                missing |= dict.fromkeys(found)
         return [tile for tile in missing if tile not in self._shown]
 
     def _read(self) -> None:
         """Read tiles that have arrived, until the window must have its turn."""
-        assert self._view is not None
         begun = time.perf_counter()
         while self._arrived and time.perf_counter() - begun < _TURN:
             tile = self._arrived.popleft()
             self._shown.add(tile)
             if tile in self._files:
-                self._view.put(tile, self._files.read(tile))
+                self._put(tile)
                 self._show_soon()
         if self._arrived:
             self._read_soon()
@@ -226,11 +236,20 @@ class Look(QObject):
         else:
             self._look_soon()
 
+    def _put(self, tile: Tile) -> None:
+        """Give each layer its part of a tile."""
+        labels, *probabilities = self._files.read(tile)
+        for view in self._views:
+            pixels = labels
+            if view.of_class is not None:
+                pixels = probabilities[0][..., view.of_class, :, :]
+            view.put(tile, pixels)
+
     def _show(self) -> None:
         """Draw what has come in, not more often than the window can bear."""
-        assert self._view is not None
         begun = time.perf_counter()
-        self._view.show()
+        for view in self._views:
+            view.show()
         taken = 1000 * (time.perf_counter() - begun)
         self._show_soon.pause = max(_DRAWING, round(_REST * taken))
 
@@ -240,7 +259,7 @@ class Look(QObject):
             self.said.emit("Waits for the worker, which is busy with another job.")
         elif count:
             self.said.emit(f"Tiles in view that are still to come: {count}.")
-        elif self._seen is None:
+        elif not any(self._seen):
             self.said.emit("Nothing is computed unless it is seen from above, in 2-D.")
         else:
             self.said.emit("All that is in view is computed.")
@@ -275,14 +294,14 @@ class Look(QObject):
     def _on_event(self, event: Event) -> None:
         if self._over:
             return
-        if isinstance(event, LookStarted) and self._view is None:
+        if isinstance(event, LookStarted) and not self._views:
             self._started = event
-            shape = [cuts[-1] for cuts in event.cuts]
-            self._view = self._make_view(event.axes, shape, event.dtype)
+            self._views = self._add_views(event)
             self._connect("connect")
         elif isinstance(event, TilePredicted):
             tile = tuple((start, stop) for start, stop in event.bounds)
-            self._files.add(tile, Path(event.path))
+            paths = filter(None, (event.path, event.probabilities))
+            self._files.add(tile, *map(Path, paths))
             self._forget(tile)
             self._arrived.append(tile)
             self._read_soon()
@@ -309,17 +328,21 @@ class Look(QObject):
 
     def _connect(self, how: str) -> None:
         """Follow the view, or (``"disconnect"``) no more."""
-        viewer, view = self._viewer, self._view
-        assert view is not None
+        viewer = self._viewer
         for events in (
             viewer.scene.camera.events,
             viewer.dims.events,
             viewer.canvas.events.size,
-            view.layer.events.set_data,
         ):
             getattr(events, how)(self._on_changed)
+        for view in self._views:
+            self._connect_view(view, how)
+
+    def _connect_view(self, view: LazyView, how: str) -> None:
+        getattr(view.layer.events.set_data, how)(self._on_changed)
         getattr(view.layer.events.visible, how)(self._on_visible)
-        getattr(viewer.dims.events.ndisplay, how)(view.colour)
+        if isinstance(view, LazyLabels):
+            getattr(self._viewer.dims.events.ndisplay, how)(view.colour)
 
     def _on_changed(self, _: Any = None) -> None:
         self._look_soon()
@@ -329,8 +352,12 @@ class Look(QObject):
         self._look_soon()
 
     def _on_removed(self, _: Any = None) -> None:
-        shown = self.layer if self._view is not None else self._image()
-        if shown is None or shown not in self._viewer.layers:
+        there = self._viewer.layers
+        for view in [view for view in self._views if view.layer not in there]:
+            self._connect_view(view, "disconnect")
+            self._views.remove(view)
+        image = self._image()
+        if not self._views and (self._started.axes or image not in there):
             self.end()
 
     def _clear(self) -> None:

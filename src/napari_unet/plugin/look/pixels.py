@@ -103,7 +103,7 @@ class TileFiles:
     def __init__(self, most: int = 2**31) -> None:
         self._most = most
         self._taken = 0
-        self._files: OrderedDict[Tile, tuple[Path, int]] = OrderedDict()
+        self._files: OrderedDict[Tile, tuple[list[Path], int]] = OrderedDict()
 
     def __contains__(self, tile: Tile) -> bool:
         return tile in self._files
@@ -111,24 +111,24 @@ class TileFiles:
     def __len__(self) -> int:
         return len(self._files)
 
-    def add(self, tile: Tile, path: Path) -> None:
-        """Keep the file of a tile."""
+    def add(self, tile: Tile, *paths: Path) -> None:
+        """Keep the files of a tile."""
         self.drop(tile)
-        size = path.stat().st_size
-        self._files[tile] = path, size
+        size = sum(path.stat().st_size for path in paths)
+        self._files[tile] = [*paths], size
         self._taken += size
         while self._taken > self._most and len(self._files) > 1:
             oldest = next(iter(self._files))
-            self._files[oldest][0].unlink(missing_ok=True)
+            for path in self._files[oldest][0]:
+                path.unlink(missing_ok=True)
             self.drop(oldest)
 
-    def read(self, tile: Tile) -> NDArray[Any]:
-        """Read the labels or values of a tile."""
+    def read(self, tile: Tile) -> list[NDArray[Any]]:
+        """Read the labels or values of a tile, and what else there is of it."""
         self._files.move_to_end(tile)
-        pixels: NDArray[Any] = np.load(self._files[tile][0])
-        return pixels
+        return [np.load(path) for path in self._files[tile][0]]
 
     def drop(self, tile: Tile) -> None:
         """Forget a tile, if it is known."""
-        _, size = self._files.pop(tile, (None, 0))
+        _, size = self._files.pop(tile, ([], 0))
         self._taken -= size

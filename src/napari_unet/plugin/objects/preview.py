@@ -108,10 +108,11 @@ class LivePreview(QObject):
         self._waits, self._cut = False, order.cut
         self._name = f"{name_of_image(self._viewer, wanted.layer)} objects (preview)"
         self._job = job = order.job
-        job.reported.connect(lambda event: self._on_event(job, order, event))
-        job.failed.connect(lambda text: self._on_failed(job, text))
-        job.died.connect(lambda text: self._on_failed(job, text))
-        self._session.start(job)
+        self._session.start(
+            job,
+            reported=lambda event: self._on_event(job, order, event),
+            failed=lambda text: self._on_failed(job, text),
+        )
 
     def _forget(self) -> None:
         if self._job is not None:

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QAbstractTableModel, QEvent, QModelIndex, Qt, Signal
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QFileDialog,
-    QHBoxLayout,
-    QHeaderView,
-    QTableView,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtCore import QEvent, QModelIndex, Qt, Signal
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_unet.errors import UNetError
 from napari_unet.plugin.objects.link import ObjectLink
 from napari_unet.plugin.parts.fields import button, paragraph
+from napari_unet.plugin.parts.table import SortedModel, docked_below, table_view
 from napari_unet.prediction.table import Table, write_table
 
 if TYPE_CHECKING:
@@ -29,18 +23,17 @@ if TYPE_CHECKING:
 
 _UNITS = {"px": "px", "um": "µm", "nm": "nm", "mm": "mm", "unit": "unit"}
 _POWERS = {"2": "²", "3": "³"}
-_SHOWN = 200  # rows from which the width of a column is told
+_LOOKED_AT = 200  # rows from which the width of a column is told
 
 
-class TableModel(QAbstractTableModel):
-    """The columns of a `Table`, sorted without moving them."""
+class TableModel(SortedModel):
+    """The columns of a `Table`."""
 
     def __init__(self) -> None:
         super().__init__()
         self.table = Table({})
         self._names: list[str] = []
         self._columns: list[NDArray[Any]] = []
-        self._order = np.arange(0)
 
     def show(self, table: Table) -> None:
         """Show another table."""
@@ -48,29 +41,13 @@ class TableModel(QAbstractTableModel):
         self.table = table
         self._names = list(table.columns)
         self._columns = list(table.columns.values())
-        self._order = np.arange(len(table))
+        self.lay_out(len(table), len(self._names))
         self.endResetModel()
-
-    def entry(self, row: int) -> int:
-        """Return which row of the table is shown there."""
-        return int(self._order[row])
-
-    def row(self, entry: int) -> int:
-        """Return where a row of the table is shown."""
-        return int(np.flatnonzero(self._order == entry)[0])
-
-    def rowCount(self, parent: QModelIndex | None = None) -> int:
-        """Return the number of objects."""
-        return 0 if parent is not None and parent.isValid() else len(self._order)
-
-    def columnCount(self, parent: QModelIndex | None = None) -> int:
-        """Return the number of columns."""
-        return 0 if parent is not None and parent.isValid() else len(self._names)
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Return what a cell shows."""
         if role == Qt.ItemDataRole.DisplayRole:
-            value = self._columns[index.column()][self._order[index.row()]]
+            value = self._columns[index.column()][self.entry(index.row())]
             return _words(value)
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
@@ -92,27 +69,13 @@ class TableModel(QAbstractTableModel):
             return self._names[section].replace("_", " ")
         return f"{name.replace('_', ' ')} ({known}{_POWERS.get(unit[-1], '')})"
 
-    def sort(
-        self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder
-    ) -> None:
-        """Sort by a column; of alike rows the order stays."""
-        if not 0 <= column < len(self._columns):
-            return
-        self.layoutAboutToBeChanged.emit()
-        before = self.persistentIndexList()
-        entries = [self._order[index.row()] for index in before]
-        values = self._columns[column]
-        if order == Qt.SortOrder.DescendingOrder:  # stable, and NaN last, either way
-            self._order = np.argsort(-values.astype(float), kind="stable")
-        else:
-            self._order = np.argsort(values, kind="stable")
-        places = np.argsort(self._order)
-        after = [
-            self.index(int(places[entry]), index.column())
-            for entry, index in zip(entries, before, strict=True)
-        ]
-        self.changePersistentIndexList(before, after)
-        self.layoutChanged.emit()
+    def in_order(
+        self, column: int, entries: NDArray[np.intp], *, descending: bool
+    ) -> NDArray[np.intp]:
+        """Return the entries sorted by a column; NaN comes last either way."""
+        values = self._columns[column][entries]
+        keys = -values.astype(float) if descending else values
+        return entries[np.argsort(keys, kind="stable")]
 
 
 def _words(value: Any) -> str:
@@ -140,17 +103,9 @@ class MeasurementsView(QWidget):
         self._link: ObjectLink | None = None
         self._selecting = False
         self.model = TableModel()
-        self.view = QTableView()
-        self.view.setModel(self.model)
-        self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.view.setSortingEnabled(True)
+        hint = "A click on a row goes to its object."
+        self.view = table_view(self.model, hint, _LOOKED_AT)
         self.view.setMinimumHeight(52)  # or a small window would grow
-        self.view.setToolTip("<p>A click on a row goes to its object.</p>")
-        self.view.verticalHeader().setDefaultSectionSize(22)
-        header = self.view.horizontalHeader()
-        header.setResizeContentsPrecision(_SHOWN)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         self.words = paragraph()
         self.save = button("&Save CSV …", "Save the table, in the order it came in.")
         self.save.clicked.connect(self._on_save)
@@ -179,7 +134,7 @@ class MeasurementsView(QWidget):
     def select(self, entry: int) -> None:
         """Select the row of an object, and scroll to it."""
         self._selecting = True
-        row = self.model.row(entry)
+        row = self.model.place(entry)
         self.view.selectRow(row)
         self.view.scrollTo(self.model.index(row, 0))
         self._selecting = False
@@ -225,16 +180,5 @@ _VIEWS = weakref.WeakValueDictionary()
 
 def measurements_of(viewer: ViewerModel) -> MeasurementsView:
     """Return the table of a viewer, docked below the canvas; there is one for each."""
-    key = id(getattr(viewer, "__wrapped__", viewer))
-    view = _VIEWS.get(key)
-    if view is None or not _is_docked(view):
-        view = _VIEWS[key] = MeasurementsView(viewer)
-        viewer.window.add_dock_widget(view, name="Measurements", area="bottom")
-    return view
-
-
-def _is_docked(view: MeasurementsView) -> bool:
-    try:
-        return view.parent() is not None
-    except RuntimeError:  # Qt has deleted it with its window
-        return False
+    make = partial(MeasurementsView, viewer)
+    return docked_below(viewer, _VIEWS, make, "Measurements")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -185,15 +184,15 @@ class ObjectsWidget(DockedWidget):
         self._job = job
         self._layers = FillingLayers(self._viewer, self)
         self._cut_short, self._said = "", ""
-        self._started = time.monotonic()
         self.progress.begin("Preparing the pixels …")
         self.status.setText("")
-        job.reported.connect(self._on_event)
-        job.failed.connect(self._on_failed)
-        job.died.connect(self._on_failed)
-        job.ended.connect(self._on_ended)
         self._update_buttons()
-        self.session.start(job)
+        self.session.start(
+            job,
+            reported=self._on_event,
+            failed=self._on_failed,
+            ended=self._on_ended,
+        )
 
     # -- what the worker reports ---------------------------------------------------
 
@@ -209,14 +208,11 @@ class ObjectsWidget(DockedWidget):
 
     def _on_sections(self, event: SectionsDone) -> None:
         if event.done == 0:
-            self._started = time.monotonic()
+            self.progress.begin(f"{event.total} sections")
             if self._order is not None and not self._cut_short:
                 self._layers.add(self._order())
             return
-        share = event.done / event.total
-        left = (time.monotonic() - self._started) * (1 - share) / share
-        words = f"{event.done} of {event.total} sections"
-        self.progress.show_share(share, left, words)
+        self.progress.show_done(event.done, event.total, "sections")
         self._layers.touch()
 
     def _on_failed(self, message: str) -> None:

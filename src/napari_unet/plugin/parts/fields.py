@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,7 +123,7 @@ class ProgressLine(QWidget):
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(10)
         self.words = QLabel()
-        self._share = 0.0
+        self._share = self._began = 0.0
         self._words = ""
         self._timer = QTimer(self, singleShot=True, interval=_PROGRESS_PAUSE)
         self._timer.timeout.connect(self._show)
@@ -135,6 +136,7 @@ class ProgressLine(QWidget):
 
     def begin(self, words: str) -> None:
         """Show that something of unknown length has begun."""
+        self._began = time.monotonic()
         self._draw(0, 0, words)
 
     def show_share(self, share: float, remaining: float | None, words: str) -> None:
@@ -143,6 +145,20 @@ class ProgressLine(QWidget):
         self._share, self._words = share, left + words
         if not self._timer.isActive():
             self._timer.start()
+
+    def show_done(self, done: int, total: int, what: str) -> None:
+        """Show soon how many are done of all, and the time left at this pace.
+
+        Parameters
+        ----------
+        done, total : int
+        what : str
+            They are, such as "tiles".
+        """
+        share = done / total
+        elapsed = time.monotonic() - self._began
+        left = elapsed * (1 - share) / share if share else None
+        self.show_share(share, left, f"{done} of {total} {what}")
 
     def say(self, words: str) -> None:
         """Change the words only."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, cast
 
 from napari.layers import Image
@@ -77,7 +76,6 @@ class PredictWidget(DockedWidget):
         self._cut_short = ""  # why the prediction ends before it is complete
         self._tiles = (0, 0)  # done, of all
         self._sections = 0  # that are predicted one by one
-        self._started = 0.0  # when the first tile was
         self._make_fields()
         layout = self.column()
         layout.addWidget(self._data_box())
@@ -215,19 +213,27 @@ class PredictWidget(DockedWidget):
         self._tiles, self._sections = (0, 0), 0
         self.progress.begin("Preparing the image …")
         self.status.setText("")
-        job.reported.connect(self._on_event)
-        job.failed.connect(self._on_failed)
-        job.died.connect(self._on_failed)
-        job.ended.connect(self._on_ended)
         self._update_buttons()
-        self.session.start(job)
+        self.session.start(
+            job,
+            reported=self._on_event,
+            failed=self._on_failed,
+            ended=self._on_ended,
+        )
 
     def _look(self) -> None:
         try:
             self._check_fit()
             image, model = find_both(self.image.layer, self.model.path())
             entered = self.advanced.values()
-            look = Look(self._viewer, self.session, image, model, entered)
+            look = Look(
+                self._viewer,
+                self.session,
+                image,
+                model,
+                entered,
+                probabilities="probabilities" in self._wanted(),
+            )
         except UNetError as error:
             self._refuse(error)
             return
@@ -294,7 +300,6 @@ class PredictWidget(DockedWidget):
     def _on_event(self, event: Event) -> None:
         if isinstance(event, PredictionStarted):
             self.progress.begin(f"{event.sections} sections, {event.tiles} tiles")
-            self._started = time.monotonic()
             for remark in event.remarks:
                 if not (self.fit.said and remark.startswith(self.fit.said)):
                     show_warning(remark)
@@ -304,10 +309,7 @@ class PredictWidget(DockedWidget):
                 self.status.setText(_MISSING)
         elif isinstance(event, TilesDone):
             self._tiles = event.done, event.total
-            words = f"{event.done} of {event.total} tiles"
-            share = event.done / event.total
-            left = (time.monotonic() - self._started) * (1 - share) / share
-            self.progress.show_share(share, left, words)
+            self.progress.show_done(*self._tiles, "tiles")
             if not self._cut_short:
                 complete = say_complete(*self._tiles, self._sections)
                 self.status.setText(complete + _MISSING)

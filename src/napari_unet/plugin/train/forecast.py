@@ -64,11 +64,12 @@ class Forecast(QCollapsible):
         if not self.words.text():
             self.words.setText("Trying it for a second …")
         self._job = job
-        job.reported.connect(self._on_event)
-        job.failed.connect(self.words.setText)
-        job.died.connect(self.words.setText)
-        job.ended.connect(self._on_ended)
-        self._session.start(job)
+        self._session.start(
+            job,
+            reported=self._on_event,
+            failed=self.words.setText,
+            ended=self._on_ended,
+        )
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, Probe):

@@ -239,17 +239,19 @@ class TrainWidget(DockedWidget):
             return
         self._job = job
         self.report.begin("Preparing the data …", training=True)
-        job.reported.connect(self._on_event)
-        job.failed.connect(self._on_failed)
-        job.died.connect(self._on_died)
         self.pause_button.follow(job)
         layers = self.data.layers()
         self._live_layer.follow(job, layers)
         masks = [mask for _, mask in self.data.stacks()]
         self._strokes.follow(job, [labels for _, labels in layers], masks)
-        job.ended.connect(self._on_ended)
         self._update_buttons()
-        self.session.start(job)
+        self.session.start(
+            job,
+            reported=self._on_event,
+            failed=self._on_failed,
+            died=self._on_died,
+            ended=self._on_ended,
+        )
 
     def _make_job(self) -> PixelJob:
         pairs = self.data.stacks()
@@ -302,12 +304,13 @@ class TrainWidget(DockedWidget):
         self._job = job
         self._place = PatchPlace.of(self.image.layer, image)
         self.report.begin("Drawing patches …")
-        job.reported.connect(self._on_event)
-        job.failed.connect(self._say_error)
-        job.died.connect(self._say_error)
-        job.ended.connect(self._on_idle)
         self._update_buttons()
-        self.session.start(job)
+        self.session.start(
+            job,
+            reported=self._on_event,
+            failed=self._say_error,
+            ended=self._on_idle,
+        )
 
     def _on_stop(self) -> None:
         if self._job is not None:
