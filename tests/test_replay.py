@@ -16,17 +16,12 @@ from napari_unet.cli import build_parser, flags
 from napari_unet.cli.batch import _order
 from napari_unet.config import OutputConfig, PredictionConfig, TrainingConfig
 from napari_unet.presets import PRESETS
-from napari_unet.replay import (
-    THEN,
-    Batch,
-    Prediction,
-    Told,
-    Training,
-    minimal,
-    quoted,
-)
-from napari_unet.replay_objects import MeasureObjects
-from napari_unet.replay_unsure import FindUnsure
+from napari_unet.replay.batch import Batch
+from napari_unet.replay.objects import MeasureObjects
+from napari_unet.replay.prediction import Prediction
+from napari_unet.replay.training import Training
+from napari_unet.replay.unsure import FindUnsure
+from napari_unet.replay.words import THEN, Told, minimal, quoted
 
 if TYPE_CHECKING:
     from napari_unet.config import Config

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from napari_unet.batch import cluster
 from napari_unet.batch import share as share_module
 from napari_unet.batch.cluster import (
     connect,
@@ -177,8 +178,9 @@ def test_workers_leave_the_environment_as_it_was() -> None:
 
 
 def test_a_lost_scheduler_is_said_and_the_batch_goes_on(
-    model: Path, images: Path, tmp_path: Path
+    model: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(cluster, "_ANSWER", 5)
     with connect(ClusterConfig(workers=1)) as client:
         order = Order(
             model,

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import zarr
+from napari.layers import Labels
 from napari.utils.notifications import notification_manager
 from torch.nn import Conv2d
 
@@ -20,6 +21,7 @@ from napari_unet.data.masks.scale import Scale
 from napari_unet.errors import ModelError, UNetError
 from napari_unet.model import Model
 from napari_unet.networks import build_network
+from napari_unet.plugin.evaluate.fields import PredictionChoice
 from napari_unet.plugin.look import look as lazy
 from napari_unet.plugin.look.look import WHERE_I_LOOK, Look
 from napari_unet.plugin.session import session_of
@@ -309,15 +311,19 @@ def test_the_widget_offers_it_and_says_how_far_it_is(
     viewer.add_image(noise(2, 600, 600), name="tissue")
     widget.model.choose(model)
     widget.advanced.enter(FP32)
+    widget.probabilities.setChecked(True)
     widget.predict_button.click()
     qtbot.waitUntil(
         lambda: widget.status.text() == "All that is in view is computed.", timeout=WAIT
     )
     layer = viewer.layers["tissue prediction, where looked at"]
     assert set(np.unique(layer.data[0][0])) == {0, 255}
+    assert "tissue P(255), where looked at" in viewer.layers
+    assert not PredictionChoice(viewer, Labels, "none").lists(layer)  # it is no whole
     assert widget.predict_button.isEnabled()
     session = session_of(viewer)
     viewer.window.remove_dock_widget(widget)
-    assert session.worker.pid  # the layer lives on
-    viewer.layers.remove(layer)
+    assert session.worker.pid  # the layers live on
+    for name in ("P(0)", "P(255)", "prediction"):
+        viewer.layers.remove(f"tissue {name}, where looked at")
     qtbot.waitUntil(lambda: session.worker.pid == 0, timeout=WAIT)

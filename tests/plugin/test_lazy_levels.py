@@ -94,8 +94,11 @@ def test_a_tile_that_falls_between_the_pixels_of_a_level_is_not_asked_for() -> N
     assert np.isnan(levels.levels[0][:]).all()  # finer levels were left out
 
 
-def test_memory_is_bounded_by_what_was_seen_last() -> None:
-    levels = Levels((100, 32, 32), UINT8, 9, kept=20 * 16 * 16)
+def test_memory_is_bounded_by_what_was_seen_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lazy_levels, "KEPT", 20 * 16 * 16)
+    levels = Levels((100, 32, 32), UINT8, 9)
     for section in range(100):
         box = ((section, section + 1), (0, 32), (0, 32))
         levels.put(box, np.zeros((1, 32, 32), np.uint8))  # 4 blocks, and 1 above

@@ -10,7 +10,7 @@ from napari.layers import Image, Labels
 
 from napari_unet.data import open_stack, write_stack
 from napari_unet.plugin.replay.sources import LayerRef, free_folder, keep
-from napari_unet.replay import Told
+from napari_unet.replay.words import Told
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -97,6 +97,8 @@ def test_a_tile_is_computed_once_and_a_stop_comes_between_tiles(
     monkeypatch.setattr(type(look), "both", lambda *_: 1 / 0)
     events = list(look_events(look, tiles, tmp_path))
     assert len(events) == 2
+    assert isinstance(events[1], TilePredicted)
+    assert events[1].probabilities is None
     assert not list(tmp_path.glob("*.part"))
     never = [{"bounds": [[0, 10], [second, 300]]}]
     events = list(look_events(look, never, tmp_path, should_stop=lambda: True))

@@ -60,7 +60,7 @@ def torchrun(*arguments: str) -> Iterator[subprocess.Popen[str]]:
     how = ["--standalone", "--nproc-per-node=2"]
     with subprocess.Popen(
         [sys.executable, "-m", "torch.distributed.run", *how, *arguments],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -62,6 +63,7 @@ def test_model_that_lies_in_the_folder_is_not_lost(tmp_path: Path) -> None:
 
 def test_state_comes_back_as_it_was(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
+    run.create({})
     progress = Progress(7, 12.5, 3, 6, 4, 0.75, 0.7, 2)
     tensors = {
         "network.weight": torch.randn(3, 2),
@@ -83,6 +85,7 @@ def test_failed_write_keeps_the_former_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = RunFolder(tmp_path)
+    run.create({})
     run.save_last(Progress(step=1), {"a": torch.ones(2)})
 
     def full(tensors: object, path: Path, metadata: object) -> None:
@@ -96,8 +99,10 @@ def test_failed_write_keeps_the_former_state(
     assert loaded is not None
     assert loaded[0].step == 1
     assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "config.json",
         "last.json",
         "last.safetensors",
+        "log.jsonl",
     ]
 
 
@@ -117,14 +122,19 @@ def test_broken_last_line_of_the_log_is_left_out(tmp_path: Path) -> None:
     assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 3, 4]
 
 
-def test_a_log_that_was_removed_is_not_begun_anew(tmp_path: Path) -> None:
-    """The rest of the run was removed with it, and the training shall end."""
-    run = RunFolder(tmp_path)
+def test_a_folder_that_was_removed_is_not_begun_anew(tmp_path: Path) -> None:
+    """The training shall end, and leave no half of a run there."""
+    run = RunFolder(tmp_path / "run")
     run.create({})
-    (tmp_path / "log.jsonl").unlink()
-    with pytest.raises(TrainingError, match="could not be written"):
-        run.append(step(1))
-    assert run.log() == []
+    shutil.rmtree(run.path)
+    for write in (
+        lambda: run.append(step(1)),
+        run.check_there,
+        lambda: run.save_last(Progress(), {}),
+    ):
+        with pytest.raises(TrainingError, match="could not be written"):
+            write()
+    assert not run.path.exists()
 
 
 @pytest.mark.parametrize("content", ["", "{", "nonsense"])
@@ -143,6 +153,7 @@ def test_missing_run_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("length", [0, 5, 100])
 def test_damaged_state_is_told(tmp_path: Path, length: int) -> None:
     run = RunFolder(tmp_path)
+    run.create({})
     run.save_last(Progress(step=1), {"a": torch.ones(20)})
     run.last.write_bytes(run.last.read_bytes()[:length])
     with pytest.raises(TrainingError, match="damaged"):

@@ -99,7 +99,7 @@ def main(folder: Path) -> None:
     team = find_team()
     left = folder / f"{team.rank}.threads"
     atexit.register(lambda: left.write_text(str(psutil.Process().num_threads())))
-    team.join()  # which asks to part at the end, before that
+    team.join()  # what is asked for last comes first in the end: the team parts
     compare_gradients(team, folder)
     said = end_without_a_number(team)
     events: list[str] = []

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from napari_unet.config import ClusterConfig
 
 _AHEAD = 3  # shares per thread of a worker that are on their way
+_ANSWER = 30  # seconds in which a scheduler answers, or comes back
 _PATIENCE = 0.5  # seconds after which one who waits looks up, for Ctrl-C
 
 _KILLED = (
@@ -95,7 +96,7 @@ def connect(config: ClusterConfig) -> Iterator[Any]:
                     f"There is no scheduler file {scheduler}: check the spelling, or "
                     "write an address as tcp://HOST:PORT."
                 )
-            client = opened.enter_context(distributed.Client(**where, timeout=30))
+            client = opened.enter_context(distributed.Client(**where, timeout=_ANSWER))
         except (OSError, ValueError) as error:
             raise UNetError(
                 f"The scheduler {scheduler or 'of this machine'} does not answer "

@@ -92,7 +92,7 @@ def _train(given: argparse.Namespace) -> int:
 
     check_budget(chosen)
     team = find_team()
-    team.join()  # first of all, as in `train`
+    team.join()  # before what only one may fail at, for which others would wait
     resume = given.resume or team.was_at(given.run)
     earlier = given.run if resume and team.leads else None
     config = training_config(chosen, earlier)

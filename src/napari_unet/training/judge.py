@@ -121,6 +121,7 @@ class Judge:
         network = copy.deepcopy(self._learner.average).cpu().eval()
         self.best = self.model(network, progress)
         if self._run:
+            self._run.check_there()
             self.best.save(self._run.model)
 
     def model(self, network: torch.nn.Module, progress: Progress) -> Model:

@@ -12,6 +12,7 @@ import os
 import platform
 from contextlib import contextmanager
 from datetime import timedelta
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -89,15 +90,17 @@ class Team:
 
     def join(self) -> None:
         """Meet the others."""
+        if not self.several:
+            return
         from torch import distributed
         from torch.distributed.distributed_c10d import PrefixStore
         from torch.distributed.rendezvous import rendezvous
 
-        if not self.several or distributed.is_initialized():
+        if distributed.is_initialized():
             return
         # The optimisers import this, and its defaults keep a group that stands by then:
         # the threads of one that is kept can abort the process as it ends.
-        import torch.distributed.nn.functional
+        import_module("torch.distributed.nn.functional")
 
         gpu = torch.cuda.is_available()
         how: dict[str, Any] = {}

@@ -96,8 +96,8 @@ class RunFolder:
                 f"{self.path} cannot be the folder of a run ({error.strerror}). Choose "
                 "another one, which you may write to."
             ) from error
-        write_text(self._log, "")
         write_text(self._config, json.dumps(config, indent=2) + "\n")
+        write_text(self._log, "")
 
     def check_free(self) -> None:
         """Raise `OutputExistsError` if the folder holds a run or a model already."""
@@ -160,13 +160,21 @@ class RunFolder:
             If the disk is full, or the folder has vanished.
         """
         try:
-            with open(self._log, "a", encoding="utf-8", opener=_reopen) as file:
+            with open(self._log, "a", encoding="utf-8", opener=_open_existing) as file:
                 file.write(event.to_json() + "\n")
         except OSError as error:
-            raise TrainingError(
-                f"{self._log} could not be written ({error}). The training ended; make "
-                "room and resume it, or start a new run in another folder."
-            ) from error
+            raise self._lost(error) from error
+
+    def check_there(self) -> None:
+        """Raise `TrainingError` if the folder has vanished: nothing is put there."""
+        if not self._log.exists():
+            raise self._lost("it was removed")
+
+    def _lost(self, why: object) -> TrainingError:
+        return TrainingError(
+            f"{self._log} could not be written ({why}). The training ended; make room "
+            "and resume it, or start a new run in another folder."
+        )
 
     def log(self) -> list[dict[str, Any]]:
         """Return the events logged so far; a line broken by a crash is left out."""
@@ -186,7 +194,8 @@ class RunFolder:
         write_text(self._log, "".join(json.dumps(event) + "\n" for event in kept))
 
     def save_last(self, progress: Progress, tensors: dict[str, torch.Tensor]) -> None:
-        """Write the state to resume from."""
+        """Write the state to resume from; errors are those of `append`."""
+        self.check_there()
         from safetensors.torch import save_file
 
         text = json.dumps(asdict(progress), indent=2)
@@ -226,6 +235,6 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **found}
 
 
-def _reopen(path: str, flags: int) -> int:
+def _open_existing(path: str, flags: int) -> int:
     """Open a file, but never one that is not there: its folder was removed."""
     return os.open(path, flags & ~os.O_CREAT)

@@ -116,7 +116,7 @@ def train(
     if resume and folder is None:
         raise ConfigError("There is no run to resume: say which by run=.")
     team = find_team()
-    team.join()  # first of all: who waits for one that has failed is not told so
+    team.join()  # before what only one may fail at, for which others would wait
     resume = resume or team.was_at(folder)
     with stop_on_interrupt(insist=False) if team.several else nullcontext() as stop:
         trainer = Trainer(
@@ -168,7 +168,8 @@ def train_events(
         Pauses, resumes and stops it from another thread, says what to predict while it
         learns, and hands over sections that were annotated anew.
     team : Team, optional
-        The processes that train together; only the first one yields events.
+        The processes that train together, which have met (`Team.join`); only the first
+        one yields events.
 
     Yields
     ------

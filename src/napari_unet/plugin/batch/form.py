@@ -35,7 +35,7 @@ from napari_unet.plugin.parts.fields import (
 from napari_unet.plugin.parts.forms import OptionsForm
 from napari_unet.plugin.parts.models import ModelChoice, describe, has_objects
 from napari_unet.plugin.settings import Follower
-from napari_unet.replay import Batch
+from napari_unet.replay.batch import Batch
 
 if TYPE_CHECKING:
     from qtpy.QtWidgets import QCheckBox

@@ -14,6 +14,7 @@ from napari_unet.events import (
     Event,
     PlacesFound,
     PredictionFinished,
+    PredictionStarted,
     SectionsDone,
     TilesDone,
 )
@@ -269,6 +270,8 @@ class UnsureBox(QGroupBox):
     def _on_event(self, event: Event) -> None:
         if isinstance(event, SectionsDone):
             self.progress.show_done(event.done, event.total, "sections")
+        elif isinstance(event, PredictionStarted):
+            self.progress.begin(f"{event.sections} sections, {event.tiles} tiles")
         elif isinstance(event, TilesDone):
             self.progress.show_done(event.done, event.total, "tiles")
         elif isinstance(event, PredictionFinished):

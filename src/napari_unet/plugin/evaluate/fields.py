@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox
 
 from napari_unet.config import read_values
-from napari_unet.plugin.parts.choices import MODEL_KEY, RESULT_KEY, LayerChoice
+from napari_unet.plugin.parts.choices import (
+    LOOK_KEY,
+    MODEL_KEY,
+    RESULT_KEY,
+    LayerChoice,
+)
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
 
 _MEMBRANES = {"auto": None, "yes": True, "no": False}
 
 
 class PredictionChoice(LayerChoice):
     """Takes the newest of our predictions by itself, or else the newest labels."""
+
+    def _fits(self, layer: Layer) -> bool:
+        return LOOK_KEY not in layer.metadata and super()._fits(layer)
 
     def _suggest(self, layers: list[Any]) -> int:
         ours = [each for each in layers if _compares(each)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 
 from napari_unet.data.stack import Stack
-from napari_unet.plugin.look.levels import KEPT, Levels
+from napari_unet.plugin.look.levels import Levels
 from napari_unet.plugin.parts.choices import LOOK_KEY, MODEL_KEY
 from napari_unet.plugin.predict.where import OutsideError, region_in, view_box
 from napari_unet.plugin.results import look_of_class, usual_values
@@ -192,41 +193,65 @@ def add_views(
         That of the labels, or for regression of the values, then those of the
         probabilities in class order.
     """
-    shape = [cuts[-1] for cuts in started.cuts]
-    order = [started.axes.index(axis) for axis in target.axes]
     classes = info["classes"]
-    names = classes["names"] if classes and probabilities else ()
-
-    def levels(dtype: np.dtype[Any], unknown: float) -> Levels:
-        return Levels(shape, dtype, unknown, order, KEPT // (1 + len(names)))
-
-    def meta(what: str) -> dict[str, Any]:
-        return {
-            **target.place,
-            "name": f"{target.name} {what}, where looked at",
-            "metadata": {MODEL_KEY: model, LOOK_KEY: True},
-            "multiscale": True,
-        }
-
-    images = []
-    for index, name in enumerate(names):
-        pixels = levels(np.dtype(np.float32), math.nan)
-        look = {**meta(f"P({name})"), **look_of_class(index)}
-        layer = viewer.add_image(pixels.levels, **look)
-        images.append(LazyView(viewer, target, pixels, layer, index))
-    kind = np.dtype(started.dtype)
+    add = partial(_add, viewer, target, model, started)
     if not classes:
-        pixels, limits = levels(kind, math.nan), usual_values(info["scale"])
-        layer = viewer.add_image(
-            pixels.levels, contrast_limits=limits, **meta("prediction")
-        )
-        return [LazyView(viewer, target, pixels, layer)]
-    if kind.kind == "f":
-        kind = np.dtype(np.int32)  # labels are whole numbers
-    unknown = _unused(classes["values"], kind)
-    pixels = levels(kind, unknown)
-    layer = viewer.add_labels(pixels.levels, opacity=0.5, **meta("prediction"))
-    return [LazyLabels(viewer, target, pixels, layer, classes, unknown), *images]
+        limits = usual_values(info["scale"])
+        return [add("prediction", np.dtype(started.dtype), contrast_limits=limits)]
+    images = [
+        add(f"P({name})", np.dtype(np.float32), index, **look_of_class(index))
+        for index, name in enumerate(classes["names"] if probabilities else ())
+    ]
+    return [_add_labels(viewer, target, model, started, classes), *images]
+
+
+def _add(
+    viewer: ViewerModel,
+    target: Target,
+    model: str,
+    started: LookStarted,
+    what: str,
+    dtype: np.dtype[Any],
+    of_class: int | None = None,
+    **look: Any,
+) -> LazyView:
+    """Add an image, of which what is unknown is clear."""
+    levels = _levels(target, started, dtype, math.nan)
+    layer = viewer.add_image(levels.levels, **_meta(target, model, what), **look)
+    return LazyView(viewer, target, levels, layer, of_class)
+
+
+def _add_labels(
+    viewer: ViewerModel,
+    target: Target,
+    model: str,
+    started: LookStarted,
+    classes: Mapping[str, Any],
+) -> LazyLabels:
+    dtype = np.dtype(started.dtype)
+    if dtype.kind == "f":
+        dtype = np.dtype(np.int32)  # labels are whole numbers
+    unknown = _unused(classes["values"], dtype)
+    levels = _levels(target, started, dtype, unknown)
+    meta = _meta(target, model, "prediction")
+    layer = viewer.add_labels(levels.levels, opacity=0.5, **meta)
+    return LazyLabels(viewer, target, levels, layer, classes, unknown)
+
+
+def _levels(
+    target: Target, started: LookStarted, dtype: np.dtype[Any], unknown: float
+) -> Levels:
+    order = [started.axes.index(axis) for axis in target.axes]
+    return Levels([cuts[-1] for cuts in started.cuts], dtype, unknown, order)
+
+
+def _meta(target: Target, model: str, what: str) -> dict[str, Any]:
+    return {
+        **target.place,
+        "name": f"{target.name} {what}, where looked at",
+        "metadata": {MODEL_KEY: model, LOOK_KEY: True},
+        "multiscale": True,
+    }
 
 
 def _unused(values: Sequence[float], dtype: np.dtype[Any]) -> int:

@@ -34,7 +34,7 @@ BLOCK = 512
 """Rows and columns that are kept or forgotten together."""
 
 KEPT = 2**28
-"""Bytes that are kept of a prediction: several times what a large screen shows."""
+"""Bytes that all levels keep together: several times what a large screen shows."""
 
 
 class Level:
@@ -199,8 +199,6 @@ class Levels:
         Stands where nothing is known; it is no value of the result.
     order : sequence of int, optional
         Which axis of `shape` each axis of the layer is; the same by default.
-    kept : int
-        Bytes that all levels keep together.
     """
 
     def __init__(
@@ -209,12 +207,11 @@ class Levels:
         dtype: np.dtype[Any],
         unknown: float,
         order: Sequence[int] | None = None,
-        kept: int = KEPT,
     ) -> None:
         order = range(len(shape)) if order is None else order
         halvings = max(1, math.ceil(math.log2(max(shape[-2:]) / BLOCK)))
         self._blocks: OrderedDict[tuple[int, ...], NDArray[Any]] = OrderedDict()
-        self._most = kept // (BLOCK * BLOCK * dtype.itemsize)
+        self._most = KEPT // (BLOCK * BLOCK * dtype.itemsize)
         self.levels = [
             Level(shape, dtype, unknown, 2**power, order, self._blocks)
             for power in range(halvings + 1)

@@ -213,7 +213,7 @@ class Look(QObject):
         if seen != self._seen:
             self._seen = seen
             self._shown.clear()
-        missing: dict[Tile, None] = {}  # in order, as those of all layers are the same
+        missing: dict[Tile, None] = {}  # each once, in order
         for view, part in zip(self._views, seen, strict=True):
             if part is not None:
                 found = view.levels.missing(*part, self._started.cuts)
@@ -237,9 +237,11 @@ class Look(QObject):
             self._look_soon()
 
     def _put(self, tile: Tile) -> None:
-        """Give each layer its part of a tile."""
+        """Give each layer its part of a tile; one that is hidden gets it when shown."""
         labels, *probabilities = self._files.read(tile)
         for view in self._views:
+            if not view.layer.visible:
+                continue
             pixels = labels
             if view.of_class is not None:
                 pixels = probabilities[0][..., view.of_class, :, :]
@@ -259,6 +261,8 @@ class Look(QObject):
             self.said.emit("Waits for the worker, which is busy with another job.")
         elif count:
             self.said.emit(f"Tiles in view that are still to come: {count}.")
+        elif not any(layer.visible for layer in self.layers):
+            self.said.emit("Nothing is computed while its layers are hidden.")
         elif not any(self._seen):
             self.said.emit("Nothing is computed unless it is seen from above, in 2-D.")
         else:
@@ -356,6 +360,8 @@ class Look(QObject):
         for view in [view for view in self._views if view.layer not in there]:
             self._connect_view(view, "disconnect")
             self._views.remove(view)
+        if self._views and all(view.of_class is None for view in self._views):
+            self._request["output"] = "labels"
         image = self._image()
         if not self._views and (self._started.axes or image not in there):
             self.end()

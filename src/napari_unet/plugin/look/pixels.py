@@ -124,9 +124,9 @@ class TileFiles:
             self.drop(oldest)
 
     def read(self, tile: Tile) -> list[NDArray[Any]]:
-        """Read the labels or values of a tile, and what else there is of it."""
+        """Map the labels or values of a tile, and what else there is of it."""
         self._files.move_to_end(tile)
-        return [np.load(path) for path in self._files[tile][0]]
+        return [np.load(path, mmap_mode="r") for path in self._files[tile][0]]
 
     def drop(self, tile: Tile) -> None:
         """Forget a tile, if it is known."""

@@ -11,7 +11,7 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QWidget
 
 from napari_unet.errors import UNetError
-from napari_unet.plugin.parts.choices import RESULT_KEY, LayerChoice
+from napari_unet.plugin.parts.choices import LOOK_KEY, RESULT_KEY, LayerChoice
 from napari_unet.plugin.parts.fields import choice, form_in
 from napari_unet.prediction.object_stack import REST
 
@@ -76,7 +76,7 @@ class SourceChoice(LayerChoice):
         super().choose(layer)
 
     def _fits(self, layer: Layer) -> bool:
-        if not super()._fits(layer):
+        if LOOK_KEY in layer.metadata or not super()._fits(layer):
             return False
         return isinstance(layer, Labels) or (layer.dtype.kind == "f" and not layer.rgb)
 
@@ -220,6 +220,7 @@ class ObjectInput(QWidget):
             for each in self._viewer.layers
             if isinstance(each, Image)
             and each is not layer
+            and LOOK_KEY not in each.metadata
             and each.dtype.kind == "f"
             and each.data.shape == layer.data.shape
         }

@@ -76,6 +76,7 @@ class PredictWidget(DockedWidget):
         self._cut_short = ""  # why the prediction ends before it is complete
         self._tiles = (0, 0)  # done, of all
         self._sections = 0  # that are predicted one by one
+        self._info: dict[str, Any] | None = None  # of the model
         self._make_fields()
         layout = self.column()
         layout.addWidget(self._data_box())
@@ -110,7 +111,8 @@ class PredictWidget(DockedWidget):
         self.about = paragraph()
         self.probabilities = tick(
             "also probabilities",
-            "An image for each class, and a slider to label more or less of it.",
+            "An image for each class, and, unless it is predicted where you look, a "
+            "slider to label more or less of it.",
         )
         self.objects = tick("also objects", "Labels with a number for each object.")
         self.attention = tick("also attention", "An image for each attention gate.")
@@ -144,6 +146,7 @@ class PredictWidget(DockedWidget):
 
     def _connect(self) -> None:
         self.model.changed.connect(self._on_model)
+        self.where.currentTextChanged.connect(self._show_results)
         self.image.chosen.connect(self._on_image)
         self.session.model_trained.connect(self.model.refresh)
         self.predict_button.clicked.connect(self._on_predict)
@@ -182,20 +185,24 @@ class PredictWidget(DockedWidget):
         self.about.setText(words)
         if info is None:
             self.fit.show_model(None)
-        self._offer_results(info)
+        self._info = info
+        if info is not None:
+            names = (info["classes"] or {}).get("names", ())
+            self.objects.setChecked("foreground" in names)
+            self.advanced.enter({"object_dims": info["network"].get("dims", 2)})
+        self._show_results()
 
-    def _offer_results(self, info: dict[str, Any] | None) -> None:
-        """Show what the model can give."""
-        if info is None:
+    def _show_results(self, _: Any = None) -> None:
+        """Offer what the model can give; objects and attention not where one looks."""
+        if (info := self._info) is None:
             for box in self._boxes.values():
                 box.hide()
             return
-        names = (info["classes"] or {}).get("names", ())
+        whole = self.where.currentText() != WHERE_I_LOOK
+        gates = "attention" in info["network"].get("name", "")
         self.probabilities.setVisible(info["classes"] is not None)
-        self.objects.setVisible(has_objects(info))
-        self.objects.setChecked("foreground" in names)
-        self.attention.setVisible("attention" in info["network"].get("name", ""))
-        self.advanced.enter({"object_dims": info["network"].get("dims", 2)})
+        self.objects.setVisible(whole and has_objects(info))
+        self.attention.setVisible(whole and gates)
 
     def _on_predict(self) -> None:
         if self.where.currentText() == WHERE_I_LOOK:

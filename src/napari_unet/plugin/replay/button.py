@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QMenu, QPushButton
 from superqt.utils import create_worker
 
 from napari_unet.errors import UNetError
-from napari_unet.replay import quoted
+from napari_unet.replay.words import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unet.plugin.replay.recipes import new_folder
 from napari_unet.plugin.replay.sources import file_of, files_alike, save
-from napari_unet.replay import Told
-from napari_unet.replay_objects import FindObjects, MeasureObjects
+from napari_unet.replay.objects import FindObjects, MeasureObjects
+from napari_unet.replay.words import Told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from napari_unet.plugin import runs
 from napari_unet.plugin.replay.sources import file_of, free_folder, save
-from napari_unet.replay import Batch, Evaluation, Prediction
+from napari_unet.replay.evaluation import Evaluation
+from napari_unet.replay.prediction import Prediction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from napari_unet.plugin.replay.sources import ChannelsRef, Given, LayerRef, Ref
+    from napari_unet.replay.batch import Batch
 
 
 class Said(Protocol):

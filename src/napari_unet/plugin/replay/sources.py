@@ -17,7 +17,7 @@ from napari_unet.files import write_text
 from napari_unet.plugin.layers import stack_from_layer
 from napari_unet.plugin.parts.choices import CORRECTIONS_KEY
 from napari_unet.plugin.predict.handover import files_of, same_pixels
-from napari_unet.replay import Told
+from napari_unet.replay.words import Told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

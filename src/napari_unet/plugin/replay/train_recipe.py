@@ -15,7 +15,7 @@ from napari_unet.plugin.replay.sources import (
     save,
 )
 from napari_unet.plugin.settings import preferences
-from napari_unet.replay import Told, Training
+from napari_unet.replay.training import Training
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from napari_unet.plugin.replay.recipes import Done
     from napari_unet.plugin.replay.sources import FileRef, Given, LayerRef
+    from napari_unet.replay.words import Told
 
 _TIMED = (
     "In a given time a computer does not always do as many steps; for the very same "

@@ -10,8 +10,8 @@ from napari_unet.data.region import Region, crop
 from napari_unet.plugin.replay.recipes import PredictRecipe, new_folder
 from napari_unet.plugin.replay.sources import file_of, save
 from napari_unet.prediction.results import find_tiffs
-from napari_unet.replay import Prediction
-from napari_unet.replay_unsure import FindUnsure
+from napari_unet.replay.prediction import Prediction
+from napari_unet.replay.unsure import FindUnsure
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_unet.replay import THEN, Told, called
+from napari_unet.replay.words import PROGRAM, THEN, Told, script_calling
 
 if TYPE_CHECKING:
-    from napari_unet.replay import Prediction
+    from napari_unet.replay.prediction import Prediction
 
 _NUMBER, _SIZE = 10, 48  # of places, and of their pixels, unless it is said
 
@@ -45,7 +45,7 @@ class FindUnsure:
     def command(self) -> list[str]:
         """Return the arguments of the shell line, the program first."""
         first = [*self.predicted.command(), THEN] if self.predicted else []
-        words = ["napari-unet", "unsure", self.source, "--out", self.out]
+        words = [PROGRAM, "unsure", self.source, "--out", self.out]
         for name, value in self._named().items():
             words += ["-n" if name == "n" else f"--{name}", str(value)]
         return [*first, *words]
@@ -54,7 +54,9 @@ class FindUnsure:
         """Return the script."""
         first = self.predicted.script() if self.predicted else ""
         named = [f"{name}={value!r}" for name, value in self._named().items()]
-        found = called("places = nu.find_unsure", [repr(self.source), *named], Told())
+        found = script_calling(
+            "places = nu.find_unsure", [repr(self.source), *named], Told()
+        )
         if first:
             found = found.partition("\n\n")[2]  # it imports already
         return f"{first}{found}for place in places:\n    print(place)\n"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from napari_unet.config import ObjectConfig
-from napari_unet.replay import Told, as_flags, called, minimal
+from napari_unet.replay.words import PROGRAM, Told, as_flags, minimal, script_calling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +48,7 @@ class FindObjects:
 
     def command(self) -> list[str]:
         """Return the arguments of the shell line, the program first."""
-        words = ["napari-unet", "objects", self.source, "--out", self.out]
+        words = [PROGRAM, "objects", self.source, "--out", self.out]
         flags = as_flags({**self._classes(), **minimal(ObjectConfig, self.options)})
         return [*words, *self.told.flags(), *flags]
 
@@ -102,7 +102,7 @@ class MeasureObjects:
     def command(self) -> list[str]:
         """Return the arguments of the shell line, the program first."""
         files = [self.objects, *([self.image] if self.image else [])]
-        words = ["napari-unet", "measure", *files, "--out", self.out]
+        words = [PROGRAM, "measure", *files, "--out", self.out]
         dims = {} if self.dims == 2 else {"object_dims": self.dims}
         return [*words, *self.told.flags(), *as_flags(dims)]
 
@@ -112,4 +112,7 @@ class MeasureObjects:
         given = [self.told.opened(each) if self.told else repr(each) for each in files]
         given += [] if self.dims == 2 else [f"dims={self.dims}"]
         write = f"nu.write_table({self.out!r}, table)"
-        return called("table = nu.measure_objects", given, self.told) + f"{write}\n"
+        return (
+            script_calling("table = nu.measure_objects", given, self.told)
+            + f"{write}\n"
+        )
