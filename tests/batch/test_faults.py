@@ -102,14 +102,18 @@ def kill(process: subprocess.Popen[str]) -> list[Any]:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """Return all results; reports and the manifest hold times."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-        and not path.name.startswith("batch.")
-        and not any(part.endswith(".part") for part in path.parts)
-    }
+    """Return all results; reports and the manifest hold times.
+
+    What is being written is not looked into: it may be renamed meanwhile.
+    """
+    found = {}
+    for place, folders, names in os.walk(folder):
+        folders[:] = [each for each in folders if not each.endswith(".part")]
+        for name in names:
+            if not name.endswith(".part") and not name.startswith("batch."):
+                path = Path(place, name)
+                found[path.relative_to(folder).as_posix()] = path.read_bytes()
+    return found
 
 
 def unbroken(model: Path, images: Path, out: Path, *words: str) -> dict[str, bytes]:
